@@ -1,0 +1,93 @@
+"""Decision: what shall be done about an address or network, until when, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from shield.detect.alert import Proof
+from shield.net import Network
+
+__all__ = ["Change", "ChangeKind", "Decision"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A ban of one address or network."""
+
+    network: Network
+    scenario: str
+    """Behaviour that led to it, or ``manual``, ``import``."""
+    origin: str
+    """Who decided: a node's name; ``cli`` or ``import`` for an operator's own."""
+    proof: Proof
+    """An unproven decision is short and lives in a capped table of its own."""
+    time: float
+    """Wall time of the decision, seconds since the epoch."""
+    until: float
+    """Node time (the monotonic ``now`` of this node) at which it ends."""
+    duration: float
+    """Seconds from the decision to its end."""
+    id: str
+    """Unique across nodes: origin, a counter and the time it was made."""
+    reason: str = ""
+    """One line for people."""
+    type: str = "ban"
+    repeats: int = 0
+    """Earlier bans of the same value that led to this duration (ban escalation)."""
+
+    @property
+    def value(self) -> str:
+        """Text of the address or network."""
+        return str(self.network)
+
+    @property
+    def scope(self) -> str:
+        """``ip`` or ``range``."""
+        return "ip" if self.network.is_host else "range"
+
+    def remaining(self, now: float) -> float:
+        """Seconds left at node time ``now``, never negative."""
+        return max(0.0, self.until - now)
+
+    def extended(self, until: float, duration: float) -> Decision:
+        """A copy that ends later."""
+        return replace(self, until=until, duration=duration)
+
+    def as_json(self, now: float) -> dict[str, Any]:
+        """The one shape in which a decision is shown everywhere (CLI, export, control socket)."""
+        return {
+            "id": self.id,
+            "value": self.value,
+            "scope": self.scope,
+            "type": self.type,
+            "scenario": self.scenario,
+            "origin": self.origin,
+            "proof": self.proof.value,
+            "time": round(self.time, 6),
+            "duration": round(self.duration, 3),
+            "remaining": round(self.remaining(now), 3),
+            "repeats": self.repeats,
+            "reason": self.reason,
+        }
+
+
+class ChangeKind(StrEnum):
+    """What happened to a decision."""
+
+    ADDED = "added"
+    EXTENDED = "extended"
+    REMOVED = "removed"
+    EXPIRED = "expired"
+    EVICTED = "evicted"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of the blocklist; the firewall, the journal and the cluster follow these."""
+
+    kind: ChangeKind
+    decision: Decision
+    reason: str = ""
+    """Why it was removed: ``unban``, ``allowlist``, ``full`` ..."""

@@ -1,0 +1,74 @@
+"""Alert: a rule's claim that a source did something, with the evidence for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shield.net import unpack
+
+__all__ = ["Alert", "Evidence", "Proof"]
+
+EVIDENCE_BYTES = 600
+"""Of each evidence message this much is kept: a start line and the usual header fields."""
+
+
+class Proof(StrEnum):
+    """Whether the source address is known not to be forged."""
+
+    PROVEN = "proven"
+    UNPROVEN = "unproven"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One message that made a rule count."""
+
+    time: float
+    """Event time, seconds since the epoch."""
+    message: str
+    """Start and header of the message, at most EVIDENCE_BYTES, undecodable bytes escaped."""
+    note: str = ""
+    """What the rule saw in it: answer status, mark that matched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Rule ``scenario`` reached its limit for ``source``."""
+
+    time: float
+    """Event time of the message that completed it, seconds since the epoch."""
+    source: bytes
+    """Packed address that is accused."""
+    scenario: str
+    """Name of the behaviour; nodes with other rule versions agree on it."""
+    kind: str
+    """Class of the behaviour: scan, enum, bruteforce, flood, tollfraud, fuzz, relay, identity."""
+    proof: Proof
+    """PROVEN only if the messages that were counted prove the source, each of them."""
+    proofs: tuple[str, ...]
+    """The signals seen: ``nonce``, ``totag``, ``tcp``."""
+    severity: int
+    """1 low to 4 critical, from the rule."""
+    confidence: int
+    """1 low to 3 high, from the rule."""
+    count: int
+    """What the rule counted when it reached its limit."""
+    messages: int
+    """Requests seen from this source so far, this one included."""
+    first_seen: float
+    """Event time of the source's first request that this node remembers."""
+    ban_time: float
+    """Seconds that the rule asks for."""
+    fingerprint: bool = False
+    """The claim rests on what one message looks like, not on behaviour over several."""
+    instant: bool = False
+    """The rule's ban needs no repeated message (see Policy)."""
+    details: tuple[tuple[str, str], ...] = ()
+    """What an operator wants to know: user agent, users, called numbers, ports."""
+    evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """Text of the accused address."""
+        return unpack(self.source)
