@@ -57,47 +57,42 @@ COMPACT: dict[bytes, bytes] = {
 }
 """Compact form to lower-case header name: RFC 3261 section 7.3.3 and the IANA registry."""
 
-# token = 1*(alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~" )
+# ABNF token: 1*(alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~" )
 TOKEN = rb"[A-Za-z0-9\-.!%*_+`'~]++"
 
-# quoted-string = SWS DQUOTE *(qdtext / quoted-pair ) DQUOTE
+# ABNF quoted-string: SWS DQUOTE *(qdtext / quoted-pair ) DQUOTE
 # Wider: any byte instead of UTF-8 only, since phones send Latin-1 names.
 QUOTED = rb'"(?:[^"\\]++|\\.)*+"'
 
-# IPv6reference = "[" IPv6address "]"
+# ABNF IPv6reference: "[" IPv6address "]"
 # Wider: the groups are not counted; with a zone (RFC 6874), which link-local phones send.
 IPV6_REFERENCE = rb"\[[0-9A-Fa-f:.]++(?:%[A-Za-z0-9._~%-]++)?\]"
 
-# host = hostname / IPv4address / IPv6reference
+# ABNF host: hostname / IPv4address / IPv6reference
 # Wider: everything but blanks and delimiters. Kamailio takes such hosts ("_sip", UTF-8, "a!b").
 HOST = rb"(?:" + IPV6_REFERENCE + rb"|[^\x00-\x20\x7f;:?@<>\",\[\]\\/=]++)"
 
-# quoted-pair outside of a quoted-string is no ABNF: it keeps an unclosed quote from being looked
-# for again at each following quote, which would be quadratic.
-_PAIR = rb"\\."
-# What may hide a delimiter: a quoted-string, or an URI in angle brackets. An unclosed quote
-# or bracket hides nothing.
-_HIDING = QUOTED + rb"|<[^<>]*+>|" + _PAIR
-
-# display-name = *(token LWS) / quoted-string; here: all that stands before the "<" of a name-addr.
-# Wider: any bytes, several quoted strings ("Bob" Smith), and an unclosed quote.
-DISPLAY = re.compile(rb'(?:[^"<\\]++|' + QUOTED + rb"|" + _PAIR + rb'|["\\])*+', re.DOTALL)
+# ABNF display-name: *(token LWS) / quoted-string; here: all that stands before the "<" of a name-addr,
+# up to a quote that is never closed. Wider: any bytes, several quoted strings ("Bob" Smith).
+DISPLAY = re.compile(rb'(?:[^"<]++|' + QUOTED + rb")*+", re.DOTALL)
 
 _quoted = re.compile(QUOTED, re.DOTALL)
 _pair = re.compile(rb"\\(.)", re.DOTALL)
+# A delimiter may be hidden in a quoted-string or, a comma, in an URI in angle brackets; header
+# parameters never hold brackets, so a "<" hides no semicolon.
 _pieces = {
-    delimiter: re.compile(rb'(?:[^"<\\' + delimiter + rb"]++|" + hiding + rb'|["<\\])*+', re.DOTALL)
-    # Header parameters never hold brackets, so a "<" hides nothing there.
-    for delimiter, hiding in ((b",", _HIDING), (b";", QUOTED + rb"|" + _PAIR))
+    b",": re.compile(rb'(?:[^"<,]++|' + QUOTED + rb"|<[^<>]*+>|<)*+", re.DOTALL),
+    b";": re.compile(rb'(?:[^";]++|' + QUOTED + rb")*+", re.DOTALL),
 }
 
 
 def split_at(delimiter: bytes, text: bytes) -> list[bytes]:
     """Cut ``text`` at each ``,`` or ``;`` outside quoted strings; pieces are not stripped.
 
-    For ``,`` angle brackets protect too, because an URI inside may hold one.
+    For ``,`` angle brackets protect too, because an URI inside may hold one. An unclosed bracket
+    protects nothing, and behind an unclosed quote nothing is protected.
     """
-    if b'"' not in text and (delimiter == b";" or b"<" not in text) and b"\\" not in text:
+    if b'"' not in text and (delimiter == b";" or b"<" not in text):
         return text.split(delimiter)
     piece = _pieces[delimiter]
     pieces: list[bytes] = []
@@ -105,14 +100,16 @@ def split_at(delimiter: bytes, text: bytes) -> list[bytes]:
     while True:
         match = piece.match(text, at)
         end = match.end() if match else at
+        if text[end : end + 1] != delimiter:
+            # The end, or an unclosed quote. Looking for a close again behind it would be quadratic.
+            first, *others = text[end:].split(delimiter)
+            return [*pieces, text[at:end] + first, *others]
         pieces.append(text[at:end])
-        if end >= len(text):
-            return pieces
         at = end + 1
 
 
 def split_values(value: bytes) -> list[bytes]:
-    """The values of a header field that may hold several (RFC 3261 section 7.3.1).
+    """Cut the values of a header field that may hold several (RFC 3261 section 7.3.1).
 
     Empty values (``a,,b``) are left out.
     """
@@ -146,7 +143,7 @@ def find_param(text: bytes, name: bytes) -> bytes | None:
 
 
 def unquote(text: bytes) -> bytes:
-    """The content of a quoted-string; other text as it is.
+    """Give the content of a quoted-string; other text as it is.
 
     What follows the closing quote is dropped, a missing closing quote forgiven.
     """
@@ -158,7 +155,7 @@ def unquote(text: bytes) -> bytes:
 
 
 def parse_number(text: bytes, maximum: int) -> int | None:
-    """A decimal number of ASCII digits not above ``maximum``; None otherwise.
+    """Read a decimal number of ASCII digits not above ``maximum``; None otherwise.
 
     Leading zeros are fine; the length is checked before conversion, which is quadratic.
     """
