@@ -1,0 +1,217 @@
+"""The commands of the control socket: name, arguments, answer, and whether it changes anything.
+
+COMMANDS is the whole table; both sides check a request against it before anything runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
+
+from shield.errors import InputError
+
+__all__ = [
+    "COMMANDS",
+    "IMPORT_ITEMS",
+    "Actor",
+    "Answer",
+    "Argument",
+    "Command",
+    "Dispatcher",
+    "Kind",
+    "Request",
+    "check",
+]
+
+IMPORT_ITEMS = 1000
+"""Decisions in one ``import``; a longer list is sent as several requests on one connection."""
+
+TEXT_LENGTH = 4096
+"""Longest text argument: a filter expression or a reason, never a document."""
+
+TEXTS = 1000
+"""Most entries of a list argument."""
+
+
+class Kind(StrEnum):
+    """Type of an argument; the value is how a message names it."""
+
+    TEXT = "text"
+    NUMBER = "a number"
+    INTEGER = "a whole number"
+    FLAG = "true or false"
+    TEXTS = "a list of texts"
+    OBJECTS = "a list of objects"
+
+
+class Answer(StrEnum):
+    """Shape of an answer."""
+
+    VALUE = "value"
+    """One line."""
+    LIST = "list"
+    """Finite, in chunks."""
+    EVENTS = "events"
+    """Lines until the client leaves."""
+
+
+class Argument(NamedTuple):
+    """One argument of a command. Lower bounds of numbers are 0: no command takes less."""
+
+    name: str
+    kind: Kind
+    required: bool = False
+    choices: tuple[str, ...] = ()
+
+
+class Command(NamedTuple):
+    """One command: what it takes, how it answers, and whether it changes anything."""
+
+    name: str
+    help: str
+    arguments: tuple[Argument, ...]
+    answer: Answer
+    changes: bool
+
+
+def _read(name: str, text: str, *arguments: Argument, answer: Answer = Answer.VALUE) -> Command:
+    return Command(name, text, arguments, answer, changes=False)
+
+
+def _change(name: str, text: str, *arguments: Argument) -> Command:
+    return Command(name, text, arguments, Answer.VALUE, changes=True)
+
+
+_FILTER = Argument("filter", Kind.TEXT)
+_VALUES = Argument("values", Kind.TEXTS, required=True)
+_DURATION = Argument("duration", Kind.NUMBER)
+_REASON = Argument("reason", Kind.TEXT)
+
+_TABLE = (
+    _read("status", "State of the daemon: mode, uptime, parts, warnings."),
+    _read("stats", "All counters, by part."),
+    _read("list", "Live decisions.", _FILTER, Argument("limit", Kind.INTEGER), answer=Answer.LIST),
+    _read("export", "Live decisions, complete enough to import elsewhere.", _FILTER, answer=Answer.LIST),
+    _read(
+        "show",
+        "Why an address is banned or not: decisions, alerts, evidence, history.",
+        Argument("value", Kind.TEXT, required=True),
+    ),
+    _read("rules", "Rules in use and how often each one matched."),
+    _read(
+        "watch",
+        "Alerts and changes as they happen.",
+        _FILTER,
+        Argument("kinds", Kind.TEXTS, choices=("alert", "change")),
+        answer=Answer.EVENTS,
+    ),
+    _read("firewall.status", "Backend, elements in the kernel, failed commits."),
+    _read("allow.list", "Entries of the allowlist.", _FILTER, answer=Answer.LIST),
+    _change("allow.add", "Allow addresses, networks or names.", _VALUES, _DURATION, _REASON),
+    _change("allow.remove", "Take entries out of the allowlist.", _VALUES),
+    _change("ban", "Ban addresses or networks.", _VALUES, _DURATION, _REASON),
+    _change(
+        "unban",
+        "End bans: by value, by filter, or all of them.",
+        Argument("values", Kind.TEXTS),
+        _FILTER,
+        Argument("all", Kind.FLAG),
+        _REASON,
+    ),
+    _change(
+        "import",
+        "Enter decisions made elsewhere.",
+        Argument("decisions", Kind.OBJECTS, required=True),
+        _DURATION,
+        _REASON,
+        Argument("dry_run", Kind.FLAG),
+    ),
+    _change("reload", "Read configuration and rules again."),
+)
+
+
+COMMANDS: Mapping[str, Command] = {command.name: command for command in _TABLE}
+
+
+class Actor(NamedTuple):
+    """Who sent a request, as the kernel says (SO_PEERCRED of unix(7))."""
+
+    name: str
+    """Login name, or the number when it has none."""
+    uid: int
+    pid: int
+
+    def __str__(self) -> str:
+        return f"{self.name} (uid {self.uid}, pid {self.pid})"
+
+
+class Dispatcher(Protocol):
+    """What runs the commands: the node."""
+
+    async def handle(self, command: str, arguments: dict[str, Any], actor: Actor) -> Any:
+        """Run a command whose arguments have been checked; absent optional ones are missing.
+
+        Gives JSON data for ``Answer.VALUE`` and, for the other two, an iterable or an async
+        iterable of JSON items. Items of a list are taken in steps with other work in between,
+        so it must iterate over a copy. Any ShieldError becomes an error answer.
+        """
+        ...
+
+
+class Request(NamedTuple):
+    """One checked request."""
+
+    command: Command
+    arguments: dict[str, Any]
+
+
+def check(name: str, arguments: Mapping[str, Any]) -> Request:
+    """Check a command against the table; raises InputError naming the argument."""
+    command = COMMANDS.get(name)
+    if command is None:
+        raise InputError(f"unknown command: {name[:40]!r}")
+    known = {argument.name: argument for argument in command.arguments}
+    for key in arguments:
+        if key not in known:
+            raise InputError(f"{name}: unknown argument {key[:40]!r}")
+    given = {key: value for key, value in arguments.items() if value is not None}
+    for argument in command.arguments:
+        if argument.name in given:
+            _check_argument(name, argument, given[argument.name])
+        elif argument.required:
+            raise InputError(f"{name}: argument {argument.name!r} is missing")
+    return Request(command, given)
+
+
+def _check_argument(command: str, argument: Argument, value: Any) -> None:
+    """Raise InputError unless ``value`` fits."""
+    where = f"{command}: argument {argument.name!r}"
+    if not _fits(argument.kind, value):
+        raise InputError(f"{where} must be {argument.kind.value}")
+    if isinstance(value, list) and len(value) > (
+        IMPORT_ITEMS if argument.kind is Kind.OBJECTS else TEXTS
+    ):
+        raise InputError(f"{where} has too many entries ({len(value)})")
+    texts = value if argument.kind is Kind.TEXTS else [value] if argument.kind is Kind.TEXT else []
+    for text in texts:
+        if len(text) > TEXT_LENGTH:
+            raise InputError(f"{where} is longer than {TEXT_LENGTH} characters")
+        if argument.choices and text not in argument.choices:
+            raise InputError(f"{where} must be one of {', '.join(argument.choices)}")
+
+
+def _fits(kind: Kind, value: Any) -> bool:
+    if kind is Kind.FLAG:
+        return isinstance(value, bool)
+    if isinstance(value, bool):
+        return False
+    if kind is Kind.NUMBER:
+        # NaN compares false; infinity is no duration.
+        return isinstance(value, int | float) and 0 <= value < float("inf")
+    if kind is Kind.INTEGER:
+        return isinstance(value, int) and value >= 0
+    if kind is Kind.TEXT:
+        return isinstance(value, str)
+    inner: type = str if kind is Kind.TEXTS else dict
+    return isinstance(value, list) and all(isinstance(entry, inner) for entry in value)
