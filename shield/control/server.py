@@ -172,7 +172,8 @@ class ControlServer:
     ) -> bool:
         """Read and answer one request; False when the connection is over."""
         try:
-            line = await asyncio.wait_for(reader.readline(), IDLE_SECONDS)
+            async with asyncio.timeout(IDLE_SECONDS):
+                line = await reader.readline()
         except TimeoutError:
             return False
         except ValueError:  # asyncio's word for: longer than the limit
@@ -269,7 +270,9 @@ async def _each(items: Any) -> AsyncIterator[Any]:
 
 async def _drain(writer: asyncio.StreamWriter) -> None:
     try:
-        await asyncio.wait_for(writer.drain(), SEND_SECONDS)
+        # Not wait_for: before Python 3.12 it can swallow a cancellation.
+        async with asyncio.timeout(SEND_SECONDS):
+            await writer.drain()
     except (ConnectionError, TimeoutError):
         raise _Gone from None
 

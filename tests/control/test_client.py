@@ -157,8 +157,8 @@ def test_odd_answers_are_errors(tmp_path: Path, answer: bytes, words: str) -> No
     """Whatever listens there, the client ends with a ShieldError."""
     where = str(tmp_path / "odd.sock")
     thread = serve_once(where, answer)
-    with pytest.raises(ShieldError, match=words):
-        Client(where).call("status")
+    with Client(where) as client, pytest.raises(ShieldError, match=words):
+        client.call("status")
     thread.join()
 
 
