@@ -15,11 +15,15 @@ class Element(NamedTuple):
 
     network: Network
     timeout: float
-    """Seconds from now; the kernel removes the element by itself."""
+    """Seconds from now, ``inf`` for ever; the kernel removes the element by itself."""
 
 
 class Backend(Protocol):
-    """One way to make the kernel drop packets. All calls raise SystemFailure when refused."""
+    """One way to make the kernel drop packets. All calls raise SystemFailure when refused.
+
+    ``undisturbed``, ``active``, ``healthy`` and ``dropped`` only read: they may run in another
+    thread while ``commit`` runs, but not two of them at once.
+    """
 
     name: str
 
@@ -27,24 +31,35 @@ class Backend(Protocol):
         """Create table, sets and rules where they are missing; keep elements that exist."""
         ...
 
+    def undisturbed(self) -> bool:
+        """Very cheap: True when nobody else changed the kernel since the last ``active()``."""
+        ...
+
     def healthy(self) -> bool:
-        """Cheap check that table, sets and rules are as open() made them."""
+        """Cheap check that table, sets, rules and allowed networks are as this object made them."""
         ...
 
     def active(self) -> dict[Network, float]:
-        """Elements in the kernel with their remaining seconds."""
+        """Elements in the kernel with their remaining seconds; empty where the sets are missing."""
         ...
 
     def commit(self, add: Sequence[Element], delete: Sequence[Network]) -> None:
-        """Add (or renew the timeout of) and delete, in one transaction; absent deletes are no error."""
+        """Delete, then add (or renew the timeout of), in one transaction; absent deletes are no error.
+
+        The networks in the kernel never overlap: the caller sees to it with ``cover``.
+        """
         ...
 
     def allow(self, networks: Sequence[Network]) -> None:
         """Replace the set of networks that pass before any drop; it wins over every element."""
         ...
 
+    def dropped(self) -> int:
+        """Packets dropped since the rules were made."""
+        ...
+
     def render(self, elements: Sequence[Element], allowed: Sequence[Network] = ()) -> str:
-        """The whole configuration as text that the backend's own tool can load."""
+        """Write the whole configuration as text that the backend's own tool can load."""
         ...
 
     def close(self, *, remove: bool = False) -> None:
