@@ -23,6 +23,7 @@ __all__ = [
     "QUOTED",
     "TOKEN",
     "find_param",
+    "first_value",
     "parse_number",
     "split_at",
     "split_params",
@@ -78,23 +79,42 @@ DISPLAY = re.compile(rb'(?:[^"<]++|' + QUOTED + rb")*+", re.DOTALL)
 
 _quoted = re.compile(QUOTED, re.DOTALL)
 _pair = re.compile(rb"\\(.)", re.DOTALL)
-# A delimiter may be hidden in a quoted-string or, a comma, in an URI in angle brackets; header
-# parameters never hold brackets, so a "<" hides no semicolon.
+# What a delimiter may be hidden in: a quoted-string; for lists of values also an URI in angle brackets.
 _pieces = {
-    b",": re.compile(rb'(?:[^"<,]++|' + QUOTED + rb"|<[^<>]*+>|<)*+", re.DOTALL),
+    b",": re.compile(rb'(?:[^",]++|' + QUOTED + rb")*+", re.DOTALL),
     b";": re.compile(rb'(?:[^";]++|' + QUOTED + rb")*+", re.DOTALL),
 }
+_value = re.compile(rb'(?:[^"<,]++|' + QUOTED + rb"|<[^<>]*+>|<)*+", re.DOTALL)
 
 
 def split_at(delimiter: bytes, text: bytes) -> list[bytes]:
     """Cut ``text`` at each ``,`` or ``;`` outside quoted strings; pieces are not stripped.
 
-    For ``,`` angle brackets protect too, because an URI inside may hold one. An unclosed bracket
-    protects nothing, and behind an unclosed quote nothing is protected.
+    Behind a quote that is never closed nothing is protected.
     """
-    if b'"' not in text and (delimiter == b";" or b"<" not in text):
-        return text.split(delimiter)
-    piece = _pieces[delimiter]
+    return _split(_pieces[delimiter], delimiter, text) if b'"' in text else text.split(delimiter)
+
+
+def split_values(value: bytes) -> list[bytes]:
+    """Cut the values of a header field that may hold several (RFC 3261 section 7.3.1).
+
+    Commas in quoted strings and in URIs in angle brackets cut nothing. Empty values (``a,,b``)
+    are left out.
+    """
+    return [piece for piece in map(bytes.strip, _cut_list(value)) if piece]
+
+
+def first_value(value: bytes) -> bytes:
+    """Give what stands before the first comma that ``split_values`` would cut at, not stripped."""
+    return _cut_list(value)[0] if b"," in value else value
+
+
+def _cut_list(value: bytes) -> list[bytes]:
+    hidden = b'"' in value or b"<" in value
+    return _split(_value, b",", value) if hidden else value.split(b",")
+
+
+def _split(piece: re.Pattern[bytes], delimiter: bytes, text: bytes) -> list[bytes]:
     pieces: list[bytes] = []
     at = 0
     while True:
@@ -106,14 +126,6 @@ def split_at(delimiter: bytes, text: bytes) -> list[bytes]:
             return [*pieces, text[at:end] + first, *others]
         pieces.append(text[at:end])
         at = end + 1
-
-
-def split_values(value: bytes) -> list[bytes]:
-    """Cut the values of a header field that may hold several (RFC 3261 section 7.3.1).
-
-    Empty values (``a,,b``) are left out.
-    """
-    return [piece for piece in map(bytes.strip, split_at(b",", value)) if piece]
 
 
 def split_params(text: bytes) -> dict[bytes, bytes | None]:

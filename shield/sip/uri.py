@@ -82,7 +82,7 @@ _bare_end = re.compile(rb"[;,]")
 _USER = rb"(?:([A-Za-z0-9_.!~*'()&=+$/#-]++)@)?"
 _ADDRESS = rb"sips?:" + _USER + rb"([A-Za-z0-9._-]++|\[[0-9A-Fa-f:.]++\])(?::[1-5]?[0-9]{1,4})?"
 _usual_bracketed = re.compile(rb'(?:[^<":]*+|"[^"\\]*+"[^<"]*+)<' + _ADDRESS + rb'(?:[;?][^@>"\\]*+)?>')
-_usual_bare = re.compile(_ADDRESS + rb'(?:[;?][^@<"\\]*+)?$(?!\n)')
+_usual_bare = re.compile(_ADDRESS + rb'(?:[;?][^@<"\\]*+)?\Z')
 
 
 def parse_uri(raw: bytes) -> Uri:
