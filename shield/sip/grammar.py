@@ -15,6 +15,7 @@ import re
 from shield.errors import RemoteError
 
 __all__ = [
+    "BARE_IPV6",
     "COMPACT",
     "DISPLAY",
     "HOST",
@@ -68,6 +69,10 @@ QUOTED = rb'"(?:[^"\\]++|\\.)*+"'
 # ABNF IPv6reference: "[" IPv6address "]"
 # Wider: the groups are not counted; with a zone (RFC 6874), which link-local phones send.
 IPV6_REFERENCE = rb"\[[0-9A-Fa-f:.]++(?:%[A-Za-z0-9._~%-]++)?\]"
+
+# No ABNF: an IPv6 address without its brackets, as svmap and old phones send it. A port behind it
+# could not be told from a group, so there is none.
+BARE_IPV6 = rb"[0-9A-Fa-f.]*+(?::[0-9A-Fa-f.]*+){2,}+"
 
 # ABNF host: hostname / IPv4address / IPv6reference
 # Wider: everything but blanks and delimiters. Kamailio takes such hosts ("_sip", UTF-8, "a!b").

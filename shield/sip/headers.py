@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from shield.errors import RemoteError
 from shield.sip.auth import Challenge, Credentials, fast_auth, parse_challenge, parse_credentials
 from shield.sip.grammar import (
+    BARE_IPV6,
     HOST,
     TOKEN,
     find_param,
@@ -126,10 +127,10 @@ class UserAgent:
 
 
 # ABNF sent-by: host [ COLON port ]; with LWS around the slashes, the blank and the colon
-# Wider: an IPv6 address without brackets, as svmap and old phones send; its port is then unknown.
+# Wider: an IPv6 address without brackets.
 _via = re.compile(
     rb"\s*+(" + TOKEN + rb")\s*+/\s*+(" + TOKEN + rb")\s*+/\s*+(" + TOKEN + rb")\s++"
-    rb"(?:(" + HOST + rb")\s*+(?::\s*+([0-9]*+)\s*+)?|([0-9A-Fa-f:]*+:[0-9A-Fa-f.]*+)\s*+)(?:\Z|(?=;))"
+    rb"(?:(" + HOST + rb")\s*+(?::\s*+([0-9]*+)\s*+)?|(" + BARE_IPV6 + rb")\s*+)(?:\Z|(?=;))"
 )
 # ABNF CSeq: 1*DIGIT LWS Method
 _cseq = re.compile(rb"\s*+([0-9]++)\s++(" + TOKEN + rb")\s*+")

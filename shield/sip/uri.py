@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass, field
 
 from shield.errors import RemoteError
-from shield.sip.grammar import DISPLAY, HOST, MAX_PARAMS, parse_number
+from shield.sip.grammar import BARE_IPV6, DISPLAY, HOST, MAX_PARAMS, parse_number
 
 __all__ = [
     "Uri",
@@ -71,7 +71,7 @@ _scheme = re.compile(rb"\s*([A-Za-z][A-Za-z0-9+.-]*+):")
 # ABNF hostport: host [ ":" port ]
 # Wider: blanks around the colon; a colon without port.
 _hostport = re.compile(rb"\s*(" + HOST + rb")\s*(?::\s*([0-9]*+)\s*)?")
-_bare_ipv6 = re.compile(rb"[0-9A-Fa-f:]*+:[0-9A-Fa-f.]*+")
+_bare_ipv6 = re.compile(BARE_IPV6)
 _hex_escape = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 _bare_start = re.compile(rb"\s*+(?:sips?|tel):", re.IGNORECASE)
@@ -204,7 +204,7 @@ def _split_hostport(text: bytes) -> tuple[bytes, int | None]:
     match = _hostport.fullmatch(text)
     if match is None:
         bare = text.strip()
-        if bare.count(b":") > 1 and _bare_ipv6.fullmatch(bare):
+        if _bare_ipv6.fullmatch(bare):
             return bare.lower(), None
         raise RemoteError("bad_uri", "no host")
     host, digits = match.groups()
