@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
 from dataclasses import dataclass
+
+from shield.errors import ConfigError
 
 __all__ = ["DEFAULT_SOCKET", "PATH_BYTES", "ControlSettings"]
 
@@ -11,6 +13,8 @@ DEFAULT_SOCKET = "/run/shield/shield.sock"
 
 PATH_BYTES = 100
 """The kernel takes 107 bytes of path (unix(7)); the socket is first bound under a longer name."""
+
+_MODE = re.compile("[0-7]{3,4}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +33,15 @@ class ControlSettings:
         """``mode`` as chmod(2) takes it."""
         return int(self.mode, 8)
 
-    def validate(self) -> Iterable[tuple[str, str]]:
-        """Yield (field, what is wrong with it)."""
+    def __post_init__(self) -> None:
+        problems = []
         if not self.socket.startswith("/"):
-            yield "socket", "must be an absolute path"
+            problems.append(f"control.socket: {self.socket!r} must be an absolute path")
         if len(self.socket.encode()) > PATH_BYTES:
-            yield "socket", f"path is longer than {PATH_BYTES} bytes"
-        if not (3 <= len(self.mode) <= 4 and all(digit in "01234567" for digit in self.mode)):
-            yield "mode", 'must be octal permission bits such as "0660"'
+            problems.append(f"control.socket: longer than {PATH_BYTES} bytes")
+        if not _MODE.fullmatch(self.mode):
+            problems.append(f'control.mode: {self.mode!r} must be octal bits such as "0660"')
         elif self.mode_bits & 0o002:
-            yield "mode", "would let every user of this machine ban and unban"
+            problems.append(f"control.mode: {self.mode!r} lets every user of this machine ban and unban")
+        if problems:
+            raise ConfigError(*problems)

@@ -1,0 +1,271 @@
+"""Reads ``/etc/shield/shield.toml`` and its drop-ins into one frozen ``Settings``.
+
+Each part of shield declares its settings as a frozen dataclass beside the code that uses them;
+this file only composes them. It knows no key by name: what may be written, and of which type,
+is read from the dataclasses, so a new field is a new key. Every mistake in all files is
+reported at once. A drop-in (``/etc/shield/shield.d/*.toml``, in order of name) replaces single
+keys of what came before it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import socket
+import tomllib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from enum import Enum, StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from shield.blocklist.allowlist import AllowlistSettings
+from shield.blocklist.blocklist import BlocklistSettings
+from shield.capture.settings import CaptureSettings
+from shield.control.settings import ControlSettings
+from shield.detect.settings import DetectSettings
+from shield.durations import parse_duration
+from shield.errors import ConfigError, InputError
+from shield.firewall.settings import FirewallSettings
+
+__all__ = ["DEFAULT_PATH", "Mode", "NodeSettings", "Settings", "files", "load"]
+
+DEFAULT_PATH = "/etc/shield/shield.toml"
+
+FILE_BYTES = 1 << 20
+"""Largest configuration file: an allowlist of thousands fits; a log given by mistake does not."""
+
+RESERVED_NAMES = frozenset({"builtin", "cli", "config", "import"})
+"""Origins of decisions and allowlist entries that are no node."""
+
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+
+
+class Mode(StrEnum):
+    """Whether decisions reach the firewall."""
+
+    OBSERVE = "observe"
+    ENFORCE = "enforce"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """This node as a whole."""
+
+    name: str = ""
+    """Name of this node in decisions and logs; empty means the name of the host."""
+    mode: Mode = Mode.OBSERVE
+    """``observe`` detects, decides and shows, but blocks nobody; ``enforce`` lets the firewall drop."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least important messages that are logged."""
+
+    def __post_init__(self) -> None:
+        if self.name in RESERVED_NAMES:
+            raise ConfigError(f"node.name: {self.name!r} means something else in decisions")
+        if self.name and not _NAME.fullmatch(self.name):
+            raise ConfigError(
+                f"node.name: {self.name!r} must be 1 to 64 letters, digits, '.', '_' or '-'"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration; a field is a table of the file."""
+
+    node: NodeSettings = field(default_factory=NodeSettings)
+    capture: CaptureSettings = field(default_factory=CaptureSettings)
+    detect: DetectSettings = field(default_factory=DetectSettings)
+    blocklist: BlocklistSettings = field(default_factory=BlocklistSettings)
+    allowlist: AllowlistSettings = field(default_factory=AllowlistSettings)
+    firewall: FirewallSettings = field(default_factory=FirewallSettings)
+    control: ControlSettings = field(default_factory=ControlSettings)
+
+
+def files(path: str | Path | None = None) -> list[Path]:
+    """Files that load() reads, in its order; raises ConfigError when a ``path`` given is missing."""
+    main = Path(path or DEFAULT_PATH)
+    dropins = main.with_suffix(".d")
+    try:
+        found = [main] if main.exists() else []
+        if dropins.is_dir():
+            found += sorted(file for file in dropins.glob("*.toml") if not file.name.startswith("."))
+    except OSError as error:
+        raise ConfigError(f"{error.filename or main}: {error.strerror or error}") from None
+    if path and main not in found:
+        raise ConfigError(f"{main}: no such file")
+    return found
+
+
+def load(path: str | Path | None = None) -> Settings:
+    """Read ``path`` (default: DEFAULT_PATH where it exists) and the drop-ins beside it.
+
+    Raises ConfigError with one line for every mistake in any of the files.
+    """
+    problems: list[str] = []
+    values: dict[str, dict[str, Any]] = {name: {} for name in section_types()}
+    origin: dict[str, Path] = {}
+    for file in files(path):
+        document = _read(file, problems)
+        for name, key, value in _checked(document, f"{file}", problems):
+            values[name][key] = value
+            origin[f"{name}.{key}"] = file
+    built = _build(values, origin, Path(path or DEFAULT_PATH), problems)
+    if problems:
+        raise ConfigError(*problems)
+    settings = Settings(**built)
+    if settings.node.name:
+        return settings
+    return replace(settings, node=replace(settings.node, name=_host_name()))
+
+
+def _read(file: Path, problems: list[str]) -> dict[str, Any]:
+    """Give the document of one file; a file that cannot be read is a problem and an empty document."""
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(FILE_BYTES + 1)
+        if len(data) > FILE_BYTES:
+            problems.append(f"{file}: longer than {FILE_BYTES} bytes")
+            return {}
+        return tomllib.loads(data.decode())
+    except OSError as error:
+        problems.append(f"{file}: {error.strerror or error}")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        problems.append(f"{file}: not UTF-8 (at line {line})")
+    except tomllib.TOMLDecodeError as error:
+        problems.append(f"{file}: {error}")
+    except RecursionError:
+        problems.append(f"{file}: nested too deeply")
+    return {}
+
+
+def _checked(
+    document: Mapping[str, Any], where: str, problems: list[str]
+) -> Iterator[tuple[str, str, Any]]:
+    """Give (table, key, value) of everything in a document that is right so far."""
+    sections = section_types()
+    for name, table in document.items():
+        if name not in sections:
+            kind = "table" if isinstance(table, dict) else "key"
+            problems.append(f"{where}: unknown {kind} {name!r}{_meant(name, sections)}")
+            continue
+        if not isinstance(table, dict):
+            problems.append(f"{where}: {name}: must be a table, written [{name}]")
+            continue
+        hints = field_types(sections[name])
+        for key, value in table.items():
+            if key not in hints:
+                problems.append(f"{where}: {name}.{key}: unknown key{_meant(key, hints)}")
+                continue
+            try:
+                yield name, key, convert(value, hints[key])
+            except InputError as error:
+                problems.append(f"{where}: {name}.{key}: {error}")
+
+
+def _build(
+    values: Mapping[str, Mapping[str, Any]], origin: Mapping[str, Path], main: Path, problems: list[str]
+) -> dict[str, Any]:
+    """Make each section; what its own check complains of gets the file of its key in front."""
+    built: dict[str, Any] = {}
+    for name, kind in section_types().items():
+        try:
+            built[name] = kind(**values[name])
+        except (ConfigError, InputError) as error:
+            for problem in getattr(error, "problems", (str(error),)):
+                line = problem if problem.startswith(f"{name}.") else f"{name}: {problem}"
+                key = re.match(r"[\w.]+", line)
+                problems.append(f"{origin.get(key[0] if key else '', main)}: {line}")
+    return built
+
+
+@cache
+def section_types() -> dict[str, type]:
+    """Tables of the file and their dataclasses, in the order of Settings."""
+    hints = typing.get_type_hints(Settings)
+    return {part.name: hints[part.name] for part in fields(Settings)}
+
+
+@cache
+def field_types(section: type) -> dict[str, Any]:
+    """Keys of a table and the type of each."""
+    hints = typing.get_type_hints(section)
+    return {part.name: hints[part.name] for part in fields(section) if part.init}
+
+
+def convert(value: Any, kind: Any) -> Any:
+    """Turn a TOML value into a field's type; raises InputError saying what was expected."""
+    origin = typing.get_origin(kind)
+    if origin in {typing.Union, types.UnionType}:  # X | None: TOML has no null, so only X is written
+        return convert(value, next(part for part in typing.get_args(kind) if part is not type(None)))
+    if origin in {tuple, frozenset}:
+        if not isinstance(value, list):
+            raise InputError(_expected(kind, value))
+        inner = typing.get_args(kind)[0]
+        return origin(convert(entry, inner) for entry in value)
+    if origin is Literal or (isinstance(kind, type) and issubclass(kind, Enum)):
+        if not isinstance(value, str) or value not in choices(kind):
+            raise InputError(_expected(kind, value))
+        return value if origin is Literal else kind(value)
+    if kind is float:
+        return _number(value)
+    # type() and not isinstance(): true is no number here, although bool is an int to Python.
+    if type(value) is not kind:
+        raise InputError(_expected(kind, value))
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str):
+        return parse_duration(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(_expected(float, value))
+    return float(value)
+
+
+def choices(kind: Any) -> tuple[str, ...]:
+    """Words that a Literal or an enumeration allows."""
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return tuple(str(member.value) for member in kind)
+    return typing.get_args(kind)
+
+
+_WORDS = {
+    str: "text in quotes",
+    int: "a whole number",
+    float: 'a number, or a duration such as "10m"',
+    bool: "true or false",
+}
+
+
+def describe(kind: Any) -> str:
+    """Say in words what a field takes."""
+    origin = typing.get_origin(kind)
+    if origin in {typing.Union, types.UnionType}:
+        return describe(next(part for part in typing.get_args(kind) if part is not type(None)))
+    if origin in {tuple, frozenset}:
+        inner = typing.get_args(kind)[0]
+        return "a list of " + {str: "texts", int: "whole numbers", float: "numbers"}.get(inner, "words")
+    if kind in _WORDS:
+        return _WORDS[kind]
+    return "one of " + ", ".join(f'"{word}"' for word in choices(kind))
+
+
+def _expected(kind: Any, value: Any) -> str:
+    shown = repr(value) if isinstance(value, str | int | float | list) else type(value).__name__
+    return f"must be {describe(kind)}, not {shown[:60]}"
+
+
+def _meant(key: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _host_name() -> str:
+    """Name of this machine, with what a node name may not hold replaced."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64].strip(".-_")
+    return name if name and name not in RESERVED_NAMES else f"node-{name or 'shield'}"
