@@ -21,7 +21,7 @@ class Element(NamedTuple):
 class Backend(Protocol):
     """One way to make the kernel drop packets. All calls raise SystemFailure when refused.
 
-    ``undisturbed``, ``active``, ``healthy`` and ``dropped`` only read: they may run in another
+    ``undisturbed``, ``active``, ``missing`` and ``healthy`` only read: they may run in another
     thread while ``commit`` runs, but not two of them at once.
     """
 
@@ -41,6 +41,14 @@ class Backend(Protocol):
 
     def active(self) -> dict[Network, float]:
         """Elements in the kernel with their remaining seconds; empty where the sets are missing."""
+        ...
+
+    def missing(self, networks: Sequence[Network]) -> list[Network]:
+        """Tell which of ``networks`` the kernel does not hold, asked one by one.
+
+        ``active()`` of a large nftables set may leave elements out while the kernel rearranges its
+        hash table, and takes time by the square of their number; this is exact and linear.
+        """
         ...
 
     def commit(self, add: Sequence[Element], delete: Sequence[Network]) -> None:

@@ -21,6 +21,7 @@ from shield.firewall.nft_messages import (
     NETLINK_NETFILTER,
     Message,
     Reply,
+    encode,
     get,
     replies,
     transaction,
@@ -38,6 +39,8 @@ RECEIVE_MOST = 64 * 1024
 """Bytes of one receive call; the kernel fills up to 32 KiB of a dump into one datagram."""
 PATIENCE = 5.0
 """Seconds that an answer may take; another program may hold the ruleset for a large transaction."""
+PIPELINE = 64
+"""Questions sent at once; each has one answer, so all answers fit into any receive buffer."""
 DUMP_TRIES = 3
 """Dumps during which the ruleset changed are asked again; after that the last one is taken."""
 
@@ -123,6 +126,20 @@ class NftSocket:
             if not interrupted:
                 break
         return found
+
+    def refused(self, kind: int, payloads: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+        """Ask many questions and yield index and errno of those that the kernel refuses."""
+        for start in range(0, len(payloads), PIPELINE):
+            part = payloads[start : start + PIPELINE]
+            first = self._next(len(part))
+            self._send(b"".join(encode(kind, 0, first + i, payload) for i, payload in enumerate(part)))
+            left = len(part)
+            for reply in self._receive(first):
+                if reply.kind == ERROR and reply.error:
+                    yield start + reply.sequence - first, reply.error
+                left -= 1
+                if not left:
+                    break
 
     def _receive(self, first: int) -> Iterator[Reply]:
         """Answers from sequence number ``first`` on, until the caller has what it wants."""

@@ -20,7 +20,7 @@ from shield.firewall.backend import Element
 from shield.firewall.cover import outermost
 from shield.firewall.nft_messages import Message, RawElement
 from shield.firewall.nft_netlink import NftError, NftSocket
-from shield.firewall.nft_plan import Ability, Plan, read_networks
+from shield.firewall.nft_plan import Ability, Plan, read_networks, set_name
 from shield.firewall.nft_ruleset import CHAIN, COUNTERS, PROBE, TYPES, render, setup
 from shield.firewall.run import run
 from shield.firewall.settings import FirewallSettings
@@ -92,8 +92,7 @@ class NftablesBackend:
         found: dict[Network, float] = {}
         try:
             for name in ("hosts4", "hosts6"):
-                for raw in self._elements(name):
-                    found[Network.host(raw.key)] = raw.remaining
+                found |= {Network(key, len(key) * 8): left for key, _, left in self._elements(name)}
             ranges: dict[Network, tuple[bytes, bytes]] = {}
             for name in ("nets4", "nets6"):
                 networks, odd = read_networks(self._elements(name))
@@ -106,6 +105,16 @@ class NftablesBackend:
             found = {}
         self._seen = seen
         return found
+
+    def missing(self, networks: Sequence[Network]) -> list[Network]:
+        """Ask for each; 4 us a network."""
+        table = nft.text(nft.LIST_TABLE, self._table)
+        questions = []
+        for network in networks:
+            name = set_name("hosts" if network.is_host else "nets", len(network.address))
+            listed = nft.attribute(nft.LIST_ELEMENTS | nft.NESTED, nft.element(network.address))
+            questions.append(table + nft.text(nft.LIST_SET, name) + listed)
+        return [networks[i] for i, _ in self._read().refused(nft.GET_ELEMENT, questions)]
 
     def commit(self, add: Sequence[Element], delete: Sequence[Network]) -> None:
         """One transaction up to TRANSACTION_MOST elements; beyond that, deletions go first."""
@@ -131,11 +140,12 @@ class NftablesBackend:
     def dropped(self) -> int:
         """Packets dropped by our rules, from the table's named counters."""
         total = 0
-        for name in COUNTERS:
-            question = nft.text(1, self._table) + nft.text(2, name) + nft.attribute(3, b"\0\0\0\1")
-            for payload in self._read().ask(nft.GET_OBJECT, question, f"counter {name}"):
-                counter = dict(nft.attributes(dict(nft.attributes(payload)).get(4, b"")))
-                total += int.from_bytes(counter.get(2, b""), "big")
+        with self._one_shot() as reader:
+            for name in COUNTERS:
+                question = nft.text(1, self._table) + nft.text(2, name) + nft.attribute(3, b"\0\0\0\1")
+                for payload in reader.ask(nft.GET_OBJECT, question, f"counter {name}"):
+                    counter = dict(nft.attributes(dict(nft.attributes(payload)).get(4, b"")))
+                    total += int.from_bytes(counter.get(2, b""), "big")
         return total
 
     def render(self, elements: Sequence[Element], allowed: Sequence[Network] = ()) -> str:
@@ -165,7 +175,7 @@ class NftablesBackend:
 
     @contextlib.contextmanager
     def _one_shot(self) -> Iterator[NftSocket]:
-        """Open a socket for a question asked while committing: the reader may be in use elsewhere."""
+        """Open a socket for a question asked while the reader may be in use in another thread."""
         reader = NftSocket()
         try:
             yield reader
