@@ -1,0 +1,223 @@
+"""Decoder: one frame in, the SIP messages it completes out. Read this file first.
+
+The usual frame (Ethernet, IPv4, UDP, a SIP port) is read here in one step; other link layers,
+VLAN tags, IPv6, fragments and TCP by ``link`` and ``packet``; everything unusual by scapy
+(``slow``) within a budget. The question whether the source is banned comes before all of it.
+Nothing that arrives raises; what is broken is counted by reason in ``stats``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from struct import Struct
+from typing import Protocol
+
+from shield.capture.content import is_keepalive, looks_like_sip
+from shield.capture.fragments import Reassembler
+from shield.capture.link import DECLINED, ETHERNET, Reject, find_ip
+from shield.capture.packet import (
+    Fragment,
+    Packet,
+    TcpSegment,
+    UdpPacket,
+    read_ip,
+    read_transport,
+    source_of,
+)
+from shield.capture.settings import CaptureSettings
+from shield.capture.slow import Budget, dissect, dissect_ip
+from shield.capture.source import Frame
+from shield.capture.stats import DecoderStats
+from shield.capture.stream import Streams
+from shield.net import Datagram, Transport
+
+__all__ = ["Decoder", "Guard"]
+
+_PLAIN = b"\x08\x00\x45"
+"""EtherType IPv4 and an IPv4 header without options."""
+_UDP = 17
+_usual = Struct("!HxxHxB2x4s4sHHH").unpack_from
+"""From the total length (offset 16) to the UDP length of an Ethernet, IPv4 and UDP header."""
+_USUAL_HEADERS = 42
+_LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+
+
+class Guard(Protocol):
+    """Knows who is banned. Asked for every frame, so it answers from memory."""
+
+    @property
+    def hosts(self) -> AbstractSet[bytes]:
+        """Packed addresses that are banned."""
+        ...
+
+    @property
+    def networks(self) -> object:
+        """True (or not empty) when networks are banned too, so that ``covers`` must be asked."""
+        ...
+
+    def covers(self, address: bytes) -> bool:
+        """Tell whether a banned network holds ``address``."""
+        ...
+
+    def hit(self, address: bytes) -> None:
+        """Hear that a frame of banned ``address`` was skipped."""
+        ...
+
+
+class _Open:
+    """Nobody is banned."""
+
+    hosts: frozenset[bytes] = frozenset()
+    networks = False
+
+    def covers(self, address: bytes) -> bool:  # noqa: ARG002 - the Guard protocol
+        return False
+
+    def hit(self, address: bytes) -> None:
+        """Never called."""
+
+
+class Decoder:
+    """Turns frames into SIP messages; keeps fragments and streams between calls."""
+
+    def __init__(self, settings: CaptureSettings | None = None, guard: Guard | None = None) -> None:
+        settings = settings or CaptureSettings()
+        self.stats = DecoderStats()
+        self._guard: Guard = guard or _Open()
+        self._ports = frozenset(settings.ports)
+        self._tcp_ports = frozenset((*settings.ports, *settings.websocket_ports))
+        self._any_port = settings.any_port
+        self._budget = Budget(settings.scapy_rate, settings.scapy_burst)
+        self._fragments = Reassembler(self.stats.errors)
+        self._streams = Streams(self.stats.errors, self._ports, any_port=settings.any_port)
+
+    def feed(self, frame: Frame) -> Sequence[Datagram]:
+        """Take one frame; the messages it completes (mostly one or none)."""
+        time, data, linktype = frame
+        stats = self.stats
+        stats.frames += 1
+        if linktype == ETHERNET and data[12:15] == _PLAIN and len(data) > _USUAL_HEADERS:
+            total, place, protocol, source, destination, source_port, destination_port, length = _usual(
+                data, 16
+            )
+            guard = self._guard
+            if source in guard.hosts or (guard.networks and guard.covers(source)):
+                stats.skipped += 1
+                guard.hit(source)
+                return ()
+            ports = self._ports
+            if (
+                protocol == _UDP
+                and not place & 0x3FFF
+                and 8 < length <= total - 20
+                and total <= len(data) - 14
+                and (destination_port in ports or source_port in ports)
+                and data[42] in _LETTERS
+                and length > 12
+            ):
+                stats.messages += 1
+                return (
+                    Datagram(
+                        time, source, source_port, destination, destination_port,
+                        Transport.UDP, data[42 : 34 + length],
+                    ),
+                )  # fmt: skip
+        return self._unusual(time, data, linktype)
+
+    def flush(self) -> Sequence[Datagram]:
+        """End the capture: unfinished messages of open TCP connections come out."""
+        out = self._streams.flush()
+        self.stats.messages += len(out)
+        return out
+
+    def _unusual(self, time: float, data: bytes, linktype: int) -> Sequence[Datagram]:
+        """Any other frame: find the IP packet, ask for its source, read it."""
+        at = find_ip(data, linktype)
+        if isinstance(at, Reject):
+            packet: Packet = at
+        else:
+            source = source_of(data, at)
+            if isinstance(source, Reject):
+                packet = source
+            elif self._banned(source):
+                return ()
+            else:
+                packet = read_ip(data, at)
+        if packet is DECLINED:
+            packet = self._ask_scapy(time, data, linktype)
+            if not isinstance(packet, Reject) and isinstance(at, Reject) and self._banned(packet.source):
+                return ()
+        return self.take(time, packet)
+
+    def _banned(self, source: bytes) -> bool:
+        guard = self._guard
+        if source in guard.hosts or (guard.networks and guard.covers(source)):
+            self.stats.skipped += 1
+            guard.hit(source)
+            return True
+        return False
+
+    def _ask_scapy(self, time: float, data: bytes, linktype: int) -> Packet:
+        if not self._budget.take(time):
+            return DECLINED
+        self.stats.slow += 1
+        return dissect(data, linktype)
+
+    def take(self, time: float, packet: Packet) -> Sequence[Datagram]:
+        """Take one packet that was read already, by whichever way."""
+        if isinstance(packet, UdpPacket):
+            return self._udp(time, packet)
+        if isinstance(packet, TcpSegment):
+            return self._tcp(time, packet)
+        if isinstance(packet, Fragment):
+            return self._fragment(time, packet)
+        if packet.counter == "errors":
+            self.stats.errors[packet.reason] += 1
+        elif packet.counter == "ignored":
+            self.stats.ignored[packet.reason] += 1
+        else:
+            self.stats.slow_refused += 1
+        return ()
+
+    def _udp(self, time: float, packet: UdpPacket) -> Sequence[Datagram]:
+        source, source_port, destination, destination_port, payload = packet
+        if (
+            destination_port not in self._ports
+            and source_port not in self._ports
+            and (not self._any_port or not looks_like_sip(payload))
+        ):
+            self.stats.ignored["other_port"] += 1
+            return ()
+        if is_keepalive(payload):
+            self.stats.keepalives += 1
+            return ()
+        self.stats.messages += 1
+        return (
+            Datagram(time, source, source_port, destination, destination_port, Transport.UDP, payload),
+        )
+
+    def _tcp(self, time: float, segment: TcpSegment) -> Sequence[Datagram]:
+        ports = self._tcp_ports
+        if (
+            segment.destination_port not in ports
+            and segment.source_port not in ports
+            and not self._any_port
+        ):
+            self.stats.ignored["other_port"] += 1
+            return ()
+        out = self._streams.segment(time, segment)
+        self.stats.messages += len(out)
+        return out
+
+    def _fragment(self, time: float, fragment: Fragment) -> Sequence[Datagram]:
+        joined = self._fragments.add(time, fragment)
+        if joined is None:
+            return ()
+        packet = read_transport(*joined)
+        if packet is DECLINED and self._budget.take(time):
+            self.stats.slow += 1
+            packet = dissect_ip(*joined)
+        if isinstance(packet, Fragment):  # a fragment inside a reassembled packet is a trick
+            packet = Reject("errors", "fragment_nested")
+        return self.take(time, packet)
