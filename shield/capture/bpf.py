@@ -1,0 +1,33 @@
+"""The kernel's filter: a pcap-filter expression that lets through what the decoder can use."""
+
+from __future__ import annotations
+
+from shield.capture.settings import CaptureSettings
+
+__all__ = ["sip_filter"]
+
+_UNUSUAL = (
+    "(ip[6:2] & 0x1fff != 0)",  # later IPv4 fragments carry no ports
+    "(ip6[6] = 44)",  # IPv6 fragment header
+    "(ip6[6] = 0 or ip6[6] = 43 or ip6[6] = 60 or ip6[6] = 51)",  # others hide the ports from BPF
+)
+
+
+def sip_filter(settings: CaptureSettings, *, tags: bool) -> str:
+    """Write the filter; ``tags`` for link types that can carry VLAN tags (Ethernet).
+
+    The kernel takes the outer VLAN tag off a frame before the filter sees it, so the plain
+    part matches frames with one tag and each ``vlan`` one more: up to three are let through.
+    """
+    if settings.any_port:
+        wanted = ["udp", "tcp"]
+    else:
+        wanted = [f"udp port {port}" for port in settings.ports]
+        wanted += [f"tcp port {port}" for port in (*settings.ports, *settings.websocket_ports)]
+    inner = " or ".join((*wanted, *_UNUSUAL))
+    if settings.filter:
+        inner = f"({inner}) and ({settings.filter})"
+    if not tags:
+        return inner
+    # libpcap moves all later offsets behind a tag at each ``vlan``, so the parts must be nested.
+    return f"({inner}) or (vlan and (({inner}) or (vlan and ({inner}))))"
