@@ -69,6 +69,14 @@ def _damaged(draw: st.DrawFn) -> bytes:
 values = st.one_of(glued, _damaged(), st.binary(max_size=40))
 """Header values and URIs: sound, damaged, glued from fragments, or plain noise."""
 
+uris = st.one_of(
+    values,
+    st.tuples(st.sampled_from([b"sip:", b"SIPS:", b"sip:a@", b"sip:%41;x=1@h", b"tel:"]), glued).map(
+        b"".join
+    ),
+)
+"""Request-URIs, mostly with a scheme."""
+
 
 def attempt(parse: Callable[[bytes], T], raw: bytes) -> tuple[T | None, str]:
     """What the parser gives, with an empty reason; or None and the reason of its RemoteError."""
