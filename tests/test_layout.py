@@ -1,0 +1,107 @@
+"""What keeps the repository in order: one test for each file, small files, pages that are true."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from shield.config_text import example, reference
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = sorted(path.relative_to(ROOT) for path in (ROOT / "shield").rglob("*.py"))
+
+WITHOUT_TEST = {
+    "shield/capture/source.py": "a Protocol and a tuple",
+    "shield/firewall/backend.py": "a Protocol and a tuple",
+    "shield/detect/alert.py": "values without behaviour",
+}
+"""Source files that need no test file, and why."""
+
+MOST_LINES = 350
+
+
+@pytest.mark.parametrize("source", [str(path) for path in SOURCES if not path.name.startswith("__")])
+def test_every_source_file_has_its_test_file(source: str) -> None:
+    """shield/a/b.py is tested by tests/a/test_b.py, so nobody has to search."""
+    path = Path(source)
+    test = ROOT / "tests" / path.parent.relative_to("shield") / f"test_{path.name}"
+    assert test.exists() or source in WITHOUT_TEST, f"no {test.relative_to(ROOT)}"
+
+
+@pytest.mark.parametrize("source", [str(path) for path in SOURCES])
+def test_no_file_is_too_long(source: str) -> None:
+    """A file that grows past the limit holds two ideas."""
+    lines = (ROOT / source).read_text().count("\n")
+    assert lines <= MOST_LINES
+
+
+@pytest.mark.parametrize(
+    "module", ["shield", "shield.capture", "shield.cli.app", "shield.config", "shield.control.client"]
+)
+def test_scapy_is_loaded_only_to_capture(module: str) -> None:
+    """Commands start quickly: what they import leaves scapy, the slowest part, alone."""
+    code = f"import sys, {module}; print('scapy' in sys.modules, 'asyncio' in sys.modules)"
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert shown.stdout.split()[0] == "False"
+
+
+def test_generated_files_are_up_to_date() -> None:
+    """deploy/shield.toml and docs/configuration.md say what the code does (scripts/generate-docs)."""
+    assert (ROOT / "deploy" / "shield.toml").read_text() == example()
+    assert (ROOT / "docs" / "configuration.md").read_text() == reference()
+
+
+def test_the_list_of_io_files_is_true() -> None:
+    """Each file that may touch the outside world exists: the list is what a reviewer reads first."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    ignores = project["tool"]["ruff"]["lint"]["per-file-ignores"]
+    listed = [pattern for pattern in ignores if pattern.startswith("shield/")]
+    assert [pattern for pattern in listed if not list(ROOT.glob(pattern))] == []
+
+
+def test_every_dependency_has_its_reason() -> None:
+    """docs/dependencies.md names each package that is installed."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    page = (ROOT / "docs" / "dependencies.md").read_text()
+    wanted = project["dependencies"] + project["optional-dependencies"]["test"]
+    assert [name for name in wanted if name.split(">=")[0] not in page] == []
+
+
+def test_scripts_can_be_run() -> None:
+    """Everything in scripts/ is executable and says by what it is read."""
+    for script in [*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run"]:
+        if script.is_file():
+            assert os.access(script, os.X_OK), script.name
+            assert script.read_text().startswith("#!/usr/bin/env "), script.name
+
+
+def test_bundled_captures_are_labelled() -> None:
+    """Each capture in tests/captures has its label and none is missing."""
+    folder = ROOT / "tests" / "captures"
+    labels = json.loads((folder / "labels.json").read_text())
+    assert {entry["file"] for entry in labels["captures"]} == {
+        path.name for path in folder.glob("*.pcap")
+    }
+
+
+def test_the_service_has_two_capabilities_and_no_more() -> None:
+    """The unit gives raw sockets and packet filter, nothing else of root, and reloads by SIGHUP."""
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(ROOT / "deploy" / "shield.service")
+    service = unit["Service"]
+    assert set(service["CapabilityBoundingSet"].split()) == {"CAP_NET_RAW", "CAP_NET_ADMIN"}
+    assert service["AmbientCapabilities"] == service["CapabilityBoundingSet"]
+    assert service["NoNewPrivileges"] == "yes"
+    assert service["ProtectSystem"] == "strict"
+    assert service["ExecReload"] == "kill -HUP $MAINPID"
+    assert service["ExecStart"].endswith("shield run")
