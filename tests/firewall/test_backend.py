@@ -13,6 +13,7 @@ from shield.firewall.backend import Backend, Element
 from shield.firewall.registry import make_backend
 from shield.net import Network
 from tests.firewall.wire import (
+    ALL,
     ATTACKER4,
     ATTACKER6,
     GOOD4,
@@ -25,8 +26,6 @@ from tests.firewall.wire import (
     kernel_backend,
     net,
 )
-
-ALL = ("192.0.2.10", "2001:db8:0:1::10", "198.51.100.0/24", "2001:db8:7::/64", "255.255.255.0/24")
 
 
 @pytest.mark.system

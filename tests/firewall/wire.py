@@ -17,6 +17,9 @@ NEIGHBOUR4, NEIGHBOUR6 = "192.0.2.11", "2001:db8:0:1::11"
 GOOD4, GOOD6 = "192.0.2.200", "2001:db8:0:2::20"
 SENSOR4, SENSOR6 = "192.0.2.1", "2001:db8::1"
 
+ALL = ("192.0.2.10", "2001:db8:0:1::10", "198.51.100.0/24", "2001:db8:7::/64", "255.255.255.0/24")
+"""A host and a network of each kind, and the last network of all."""
+
 
 def net(text: str) -> Network:
     return Network.parse(text)

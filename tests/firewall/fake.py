@@ -1,0 +1,101 @@
+"""A backend in memory with a clock, that refuses when told to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shield.blocklist.decision import Change, ChangeKind, Decision
+from shield.detect.alert import Proof
+from shield.errors import SystemFailure
+from shield.firewall.backend import Element
+from shield.net import Network
+
+
+class FakeBackend:
+    """Like a kernel: refuses overlapping networks, forgets by itself, can be damaged."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.ends: dict[Network, float] = {}
+        self.allowed: list[Network] = []
+        self.table = False
+        self.refuse = ""
+        self.refuse_element: Network | None = None
+        self.touched = True
+        self.commits: list[tuple[list[Network], list[Network]]] = []
+        self.calls: list[str] = []
+
+    def _ask(self, what: str) -> None:
+        self.calls.append(what)
+        if self.refuse:
+            raise SystemFailure(self.refuse)
+
+    def open(self) -> None:
+        self._ask("open")
+        self.table = True
+        self.touched = True
+
+    def undisturbed(self) -> bool:
+        self._ask("undisturbed")
+        return not self.touched
+
+    def healthy(self) -> bool:
+        self._ask("healthy")
+        return self.table
+
+    def active(self) -> dict[Network, float]:
+        self._ask("active")
+        self.touched = False
+        return {n: end - self.now for n, end in self.ends.items() if end > self.now}
+
+    def missing(self, networks: Sequence[Network]) -> list[Network]:
+        self._ask("missing")
+        return [n for n in networks if self.ends.get(n, self.now) <= self.now]
+
+    def commit(self, add: Sequence[Element], delete: Sequence[Network]) -> None:
+        self._ask("commit")
+        if not self.table:
+            raise SystemFailure("no table")
+        names = [item.network for item in add]
+        if self.refuse_element in names:
+            raise SystemFailure(f"refused {self.refuse_element}")
+        ends = {n: end for n, end in self.ends.items() if end > self.now and n not in delete}
+        ends |= {n: self.now + timeout for n, timeout in add}
+        networks = [n for n in ends if not n.is_host]
+        for one in networks:
+            assert not any(one != other and one.contains(other) for other in networks), "overlap"
+        self.ends = ends
+        self.commits.append((names, list(delete)))
+
+    def allow(self, networks: Sequence[Network]) -> None:
+        self._ask("allow")
+        self.allowed = list(networks)
+
+    def dropped(self) -> int:
+        return 0
+
+    def render(self, elements: Sequence[Element], allowed: Sequence[Network] = ()) -> str:
+        return ""
+
+    def close(self, *, remove: bool = False) -> None:
+        self.calls.append("close")
+
+    def flush_ruleset(self) -> None:
+        """What an operator's ``nft flush ruleset`` does."""
+        self.ends, self.table, self.touched = {}, False, True
+
+
+def decision(text: str | Network, until: float = 1000.0) -> Decision:
+    network = Network.parse(text) if isinstance(text, str) else text
+    return Decision(network, "scanner", "node", Proof.PROVEN, 0.0, until, until, f"id {network}")
+
+
+def change(kind: str, text: str | Network, until: float = 1000.0) -> Change:
+    return Change(ChangeKind(kind), decision(text, until))
+
+
+def hosts(count: int, first: int = 0x0A000000) -> list[Network]:
+    """Hosts in a row."""
+    return [Network((first + i).to_bytes(4, "big"), 32) for i in range(count)]
