@@ -115,12 +115,16 @@ class SIP(Packet):
         if layer.raw_packet_cache is not None and seen is not None and seen["headers"] == self.headers:
             return bytes(layer.raw_packet_cache)
         layer.raw_packet_cache = layer.raw_packet_cache_fields = None
-        body = self.body or b""
-        headers = list(self.headers)
-        if all(usual_name(name) != b"Content-Length" for name, _ in headers):
-            headers.append((b"Content-Length", b"%d" % len(body)))
-        lines = [self._start_line(), *(name + b": " + value for name, value in headers)]
-        return b"\r\n".join(lines) + b"\r\n\r\n" + body
+        lines = [self._start_line(), *(name + b": " + value for name, value in self._headers_to_send())]
+        return b"\r\n".join(lines) + b"\r\n\r\n" + (self.body or b"")
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what the messages say: names in any spelling, Content-Length as it would be sent."""
+        if not isinstance(other, SIP):
+            return False
+        return self._meaning() == other._meaning() and bool(self.payload == other.payload)
+
+    __hash__ = None  # type: ignore[assignment]
 
     def header(self, name: str | bytes) -> bytes | None:
         """First value of a header field, its name in any spelling; None when absent."""
@@ -143,6 +147,16 @@ class SIP(Packet):
         if not isinstance(other, SIP) or self.status is None or other.status is not None:
             return 0
         return int(all(self.header(name) == other.header(name) for name in ("Call-ID", "CSeq")))
+
+    def _headers_to_send(self) -> list[tuple[bytes, bytes]]:
+        headers: list[tuple[bytes, bytes]] = list(self.headers)
+        if all(usual_name(name) != b"Content-Length" for name, _ in headers):
+            headers.append((b"Content-Length", b"%d" % len(self.body or b"")))
+        return headers
+
+    def _meaning(self) -> tuple[bytes, list[tuple[bytes, bytes]], bytes]:
+        headers = [(usual_name(name), value) for name, value in self._headers_to_send()]
+        return self._start_line(), headers, self.body or b""
 
     def _start_line(self) -> bytes:
         if self.status is not None:

@@ -222,7 +222,7 @@ def _split_userinfo(userinfo: bytes | None) -> tuple[bytes | None, bytes | None]
 
 
 def _tel_number(text: bytes) -> bytes:
-    number = unescape(text).translate(None, _SEPARATORS)
+    number = unescape(text.strip()).translate(None, _SEPARATORS)
     if not number:
         raise RemoteError("bad_uri", "no number")
     return number

@@ -191,6 +191,7 @@ def test_short_way_equals_full_parser_on_header_values(value: bytes) -> None:
 
 @settings(max_examples=500)
 @given(uris)
+@example(b"tel:1\t;x")
 def test_short_way_equals_full_parser_on_request_uris(raw: bytes) -> None:
     """For any Request-URI of SIP or tel without a comma, fast_address gives what parse_uri gives."""
     uri, reason = attempt(parse_uri, raw)
