@@ -101,12 +101,12 @@ class Message:
     def get(self, name: bytes) -> bytes | None:
         """First value of a header field, its name in any spelling; None when absent."""
         usual = usual_name(name)
-        value = self.fields.get(usual)
-        if value is None and usual not in _USUAL_SET:
-            for key, other in self.fields.items():
-                if key.lower() == usual:
-                    return other
-        return value
+        if usual in _USUAL_SET:
+            return self.fields.get(usual)
+        spellings = [key for key in self.fields if key.lower() == usual]
+        if len(spellings) > 1:
+            return self.all(usual)[0]  # only the header itself tells which stands first
+        return self.fields[spellings[0]] if spellings else None
 
     def all(self, name: bytes) -> list[bytes]:
         """Values of all header fields of that name, in order (each may be a comma list)."""
@@ -275,16 +275,16 @@ def _with_start_line(
     values: tuple[bytes, bytes, bytes, bytes, bytes],
     defects: list[str],
 ) -> Request | Response:
-    parts = start.split(None, 2)
-    if len(parts) >= 2 and parts[0].upper() == b"SIP/2.0":
-        status = parts[1]
+    # Only blank and tab part words, as in the short way: bytes.split() would take more.
+    words = [word for word in start.replace(b"\t", b" ").split(b" ") if word]
+    if len(words) >= 2 and words[0].upper() == b"SIP/2.0":
+        status = words[1]
         if not (status.isdigit() and len(status) == 3 and 100 <= int(status) <= 699):
             raise RemoteError("bad_status_line", start[:60].decode("latin-1"))
         response = Response(head, fields, body, values, tuple(defects))
         response.status = int(status)
-        response.reason = parts[2] if len(parts) > 2 else b""
+        response.reason = start[7:].lstrip(_BLANK)[3:].lstrip(_BLANK)
         return response
-    words = start.split()
     if len(words) < 2 or not _TOKEN.issuperset(words[0]):
         raise RemoteError("no_start_line", start[:60].decode("latin-1"))
     if words[-1].upper() != b"SIP/2.0":
