@@ -207,14 +207,15 @@ def _parse_one(item: bytes) -> RawElement | None:
 def _parse_alike(listed: bytes) -> list[RawElement]:
     """Take the fast way for a host set, whose elements all have key, timeout and expiration; else empty.
 
-    Reading 100,000 elements attribute by attribute takes six times as long.
+    Reading attribute by attribute takes several times as long.
     """
     for size in (4, 16):
         # element head, key head, data head, key, timeout (12), expiration (12)
         shape = struct.Struct(f"=12s{size}s4s8s4s8s")
         if len(listed) % shape.size or not listed:
             continue
-        head = struct.pack("=6H", shape.size, 1 | NESTED, size + 8, KEY | NESTED, size + 4, 1)
+        # The kernel's answers leave the NESTED flag out.
+        head = struct.pack("=6H", shape.size, 1, size + 8, KEY, size + 4, 1)
         middle, end = struct.pack("=HH", 12, TIMEOUT), struct.pack("=HH", 12, EXPIRATION)
         found = []
         for a, key, b, _timeout, c, left in shape.iter_unpack(listed):

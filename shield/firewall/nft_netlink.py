@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from shield.errors import SystemFailure
@@ -127,10 +128,11 @@ class NftSocket:
                 break
         return found
 
-    def refused(self, kind: int, payloads: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    def refused(self, kind: int, payloads: Iterable[bytes]) -> Iterator[tuple[int, int]]:
         """Ask many questions and yield index and errno of those that the kernel refuses."""
-        for start in range(0, len(payloads), PIPELINE):
-            part = payloads[start : start + PIPELINE]
+        waiting = iter(payloads)
+        start = 0
+        while part := list(itertools.islice(waiting, PIPELINE)):
             first = self._next(len(part))
             self._send(b"".join(encode(kind, 0, first + i, payload) for i, payload in enumerate(part)))
             left = len(part)
@@ -140,6 +142,7 @@ class NftSocket:
                 left -= 1
                 if not left:
                     break
+            start += len(part)
 
     def _receive(self, first: int) -> Iterator[Reply]:
         """Answers from sequence number ``first`` on, until the caller has what it wants."""

@@ -87,7 +87,7 @@ class NftablesBackend:
             raise
 
     def active(self) -> dict[Network, float]:
-        """Read all four sets by netlink, five times faster than ``nft -j list``."""
+        """Read all four sets by netlink, in a third of the time of ``nft -j list``."""
         seen = self._generation() - self._commits
         found: dict[Network, float] = {}
         try:
@@ -109,12 +109,14 @@ class NftablesBackend:
     def missing(self, networks: Sequence[Network]) -> list[Network]:
         """Ask for each; 4 us a network."""
         table = nft.text(nft.LIST_TABLE, self._table)
-        questions = []
-        for network in networks:
+
+        def question(network: Network) -> bytes:
             name = set_name("hosts" if network.is_host else "nets", len(network.address))
-            listed = nft.attribute(nft.LIST_ELEMENTS | nft.NESTED, nft.element(network.address))
-            questions.append(table + nft.text(nft.LIST_SET, name) + listed)
-        return [networks[i] for i, _ in self._read().refused(nft.GET_ELEMENT, questions)]
+            key = nft.attribute(nft.LIST_ELEMENTS | nft.NESTED, nft.element(network.address))
+            return table + nft.text(nft.LIST_SET, name) + key
+
+        answers = self._read().refused(nft.GET_ELEMENT, map(question, networks))
+        return [networks[i] for i, _ in answers]
 
     def commit(self, add: Sequence[Element], delete: Sequence[Network]) -> None:
         """One transaction up to TRANSACTION_MOST elements; beyond that, deletions go first."""

@@ -9,6 +9,7 @@ import pytest
 from shield.firewall.backend import Backend
 from shield.firewall.registry import make_backend
 from shield.firewall.settings import FirewallSettings
+from tests.firewall.fake import Bench
 from tests.firewall.wire import Wire
 from tests.netlab import Lab
 from tests.requires import need
@@ -49,3 +50,11 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
             yield made
         finally:
             made.close(remove=True)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A feed that has started on an empty fake kernel."""
+    made = Bench()
+    made.feed.adopt([], 0.0)
+    return made

@@ -8,7 +8,11 @@ from shield.blocklist.decision import Change, ChangeKind, Decision
 from shield.detect.alert import Proof
 from shield.errors import SystemFailure
 from shield.firewall.backend import Element
+from shield.firewall.feed import Feed
+from shield.firewall.settings import FirewallSettings
 from shield.net import Network
+
+SETTINGS = FirewallSettings(batch_elements=100)
 
 
 class FakeBackend:
@@ -99,3 +103,31 @@ def change(kind: str, text: str | Network, until: float = 1000.0) -> Change:
 def hosts(count: int, first: int = 0x0A000000) -> list[Network]:
     """Hosts in a row."""
     return [Network((first + i).to_bytes(4, "big"), 32) for i in range(count)]
+
+
+class Bench:
+    """A feed on a fake backend, and one clock for both."""
+
+    def __init__(self, settings: FirewallSettings = SETTINGS) -> None:
+        self.backend = FakeBackend()
+        self.feed = Feed(self.backend, settings)
+        self.now = 0.0
+
+    def at(self, now: float) -> float:
+        self.now = self.backend.now = now
+        return now
+
+    def run(self, until: float) -> None:
+        """Do what a node does: come when due, until nothing is due before ``until``."""
+        for _ in range(10_000):
+            due = self.feed.due(self.now)
+            if due > until:
+                break
+            self.at(due)
+            self.feed.tick(due)
+        else:
+            raise AssertionError("the feed is due again and again without time passing")
+        self.at(until)
+
+    def active(self) -> set[str]:
+        return {str(n) for n, end in self.backend.ends.items() if end > self.now}

@@ -73,10 +73,10 @@ def test_long_lists_are_cut() -> None:
 
 def kernel_element(key: bytes, left: float, *, pad: bool = False) -> bytes:
     """An element as the kernel tells it: with timeout and expiration."""
-    parts = nft.attribute(1 | nft.NESTED, nft.attribute(1, key))
+    parts = nft.attribute(1, nft.attribute(1, key))
     parts += nft.attribute(nft.TIMEOUT, struct.pack(">Q", 60_000))
     parts += nft.attribute(nft.EXPIRATION, struct.pack(">Q", int(left * 1000)))
-    return nft.attribute(1 | nft.NESTED, parts + (nft.attribute(8, b"") if pad else b""))
+    return nft.attribute(1, parts + (nft.attribute(8, b"") if pad else b""))
 
 
 @pytest.mark.parametrize("size", [4, 16])
@@ -85,10 +85,20 @@ def test_both_readers_agree(size: int, pad: bool) -> None:
     """Elements of one shape take the fast reader, others the slow one; both give the same."""
     keys = [i.to_bytes(size, "big") for i in range(1, 40)]
     listed = b"".join(kernel_element(key, i, pad=pad) for i, key in enumerate(keys))
-    answer = nft.attribute(nft.LIST_ELEMENTS | nft.NESTED, listed)
+    answer = nft.attribute(nft.LIST_ELEMENTS, listed)
     expected = [RawElement(key, START, float(i)) for i, key in enumerate(keys)]
     assert nft.parse_elements(answer) == expected
     assert bool(nft._parse_alike(listed)) is not pad
+
+
+def test_answer_of_linux() -> None:
+    """Elements as Linux 6.18 told them are read by the fast reader."""
+    listed = bytes.fromhex(
+        "28000100 0c000100 08000100 c0000201 0c000400 00000000000f4240 0c000500 00000000000f4240"
+        "28000100 0c000100 08000100 c0000203 0c000400 00000000000f4254 0c000500 00000000000f4240"
+    )
+    expected = [RawElement(KEY, START, 1000.0), RawElement(b"\xc0\x00\x02\x03", START, 1000.0)]
+    assert nft._parse_alike(listed) == expected
 
 
 def test_mixed_elements() -> None:
