@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import os
 import select
 import socket
 import struct
@@ -43,6 +42,7 @@ _LINKTYPES: Final = {
 }  # fmt: skip
 """ARPHRD number of an interface -> link type of its frames: tunnels and PPP give bare IP packets."""
 
+_IFF_UP: Final = 1
 _SOL_PACKET: Final = getattr(socket, "SOL_PACKET", 263)
 _PACKET_STATISTICS: Final = 6
 _PACKET_IGNORE_OUTGOING: Final = 23
@@ -79,14 +79,10 @@ class LiveSource:
         self._unusable: set[str] = set()
         """Interfaces of ``any`` whose link type cannot be read; told once."""
         try:
-            for name in self._wanted():
-                self._open(name)
+            self._open_all()
         except BaseException:
             self.close()
             raise
-        if not self._taps and ANY not in settings.interfaces:
-            self.close()
-            raise SystemFailure(f"no interface to listen on: {self.name}")
 
     @property
     def interfaces(self) -> tuple[str, ...]:
@@ -164,6 +160,19 @@ class LiveSource:
             else:
                 log.warning("reading from %s: %s", tap.name, error)
 
+    def _open_all(self) -> None:
+        """Open what is wanted at the start; of ``any`` a part is enough."""
+        failed: SystemFailure | None = None
+        for name in self._wanted():
+            try:
+                self._open(name)
+            except SystemFailure as error:
+                if name in self._settings.interfaces:
+                    raise
+                failed = error
+        if not self._taps:
+            raise failed or SystemFailure(f"no interface to listen on: {self.name}")
+
     def _wanted(self) -> list[str]:
         names = [name for name in self._settings.interfaces if name != ANY]
         if len(names) == len(self._settings.interfaces):
@@ -176,7 +185,9 @@ class LiveSource:
         from scapy.config import conf
         from scapy.error import Scapy_Exception
         from scapy.interfaces import resolve_iface
+        from scapy.layers import l2
 
+        assert l2  # loaded so that scapy knows link types and does not warn
         conf.ifaces.reload()
         try:
             kind = int(resolve_iface(name, retry=False).type)
@@ -199,12 +210,16 @@ class LiveSource:
             raise SystemFailure(f"{name}: {error}; is libpcap installed?") from None
         except OSError as error:
             raise SystemFailure(f"{name}: {error.strerror or error}") from None
-        self._prepare(opened.ins, loopback=kind == _LOOPBACK)
+        try:
+            self._prepare(opened.ins, loopback=kind == _LOOPBACK)
+        except OSError as error:
+            opened.close()
+            raise SystemFailure(f"{name}: {error.strerror}; Linux 4.20 or later is needed") from None
         self._taps[opened.ins.fileno()] = _Tap(name, opened, linktype)
         self._poll.register(opened.ins.fileno(), select.EPOLLIN)
 
     def _prepare(self, ins: socket.socket, *, loopback: bool) -> None:
-        ins.setblocking(False)
+        ins.settimeout(0)
         size = self._settings.buffer_bytes
         try:
             ins.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
@@ -257,9 +272,9 @@ def _up_interfaces() -> list[str]:
         place = Path("/sys/class/net") / name
         try:
             flags = int((place / "flags").read_text(), 16)
-            stacked = any(entry.startswith("lower_") for entry in os.listdir(place))
+            stacked = any(place.glob("lower_*"))
         except (OSError, ValueError):
-            continue
-        if flags & 1 and not stacked:
+            flags, stacked = _IFF_UP, False  # no sysfs of this namespace: take it as it is
+        if flags & _IFF_UP and not stacked:
             names.append(name)
     return names

@@ -18,6 +18,7 @@ __all__ = ["Fragment", "Packet", "TcpSegment", "UdpPacket", "read_ip", "read_tra
 
 TCP, UDP = 6, 17
 _ICMP = frozenset((1, 58))
+_ICMPV6 = b"\x3a"
 _TUNNELS = frozenset((4, 41, 47))
 """IP in IP, IPv6 in IP, GRE: not looked into yet."""
 _EXTENSIONS = frozenset((0, 43, 51, 60, 135, 139, 140))
@@ -126,7 +127,8 @@ def _read_ipv6(data: bytes, at: int) -> Packet:
         return TRUNCATED
     protocol = data[at + 6]
     if protocol in _EXTENSIONS:
-        return DECLINED
+        # Multicast housekeeping (MLD) always has an option; it must not use up scapy's budget.
+        return _ICMP_SEEN if data[at + 40 : at + 41] == _ICMPV6 else DECLINED
     source, destination = plain(data[at + 8 : at + 24]), plain(data[at + 24 : at + 40])
     if protocol != _FRAGMENT:
         return read_transport(source, destination, protocol, data[at + 40 : end])

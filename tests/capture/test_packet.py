@@ -1,0 +1,119 @@
+"""IP, UDP and TCP headers are read on bytes, and what is wrong with them is named."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shield.capture.link import DECLINED, Reject
+from shield.capture.packet import Fragment, TcpSegment, UdpPacket, read_ip, source_of
+from shield.net import pack
+from tests.capture.wire import CLIENT, CLIENT6, OPTIONS, SERVER, SERVER6, ip4, ip6, tcp, udp
+
+
+def test_udp_over_ipv4() -> None:
+    """Addresses are packed, the payload is cut by the UDP length."""
+    data = ip4(udp() + b"trailer")
+    assert read_ip(data, 0) == UdpPacket(pack(CLIENT), 5062, pack(SERVER), 5060, OPTIONS)
+    assert source_of(data, 0) == pack(CLIENT)
+
+
+def test_udp_over_ipv6() -> None:
+    """The same for IPv6."""
+    data = ip6(udp())
+    assert read_ip(data, 0) == UdpPacket(pack(CLIENT6), 5062, pack(SERVER6), 5060, OPTIONS)
+    assert source_of(data, 0) == pack(CLIENT6)
+
+
+def test_mapped_addresses_become_four_bytes() -> None:
+    """::ffff:192.0.2.1 has the same key as 192.0.2.1 (RFC 4291 section 2.5.5.2)."""
+    data = ip6(udp(), source=f"::ffff:{CLIENT}", destination=f"::ffff:{SERVER}")
+    packet = read_ip(data, 0)
+    assert isinstance(packet, UdpPacket)
+    assert (packet.source, packet.destination) == (pack(CLIENT), pack(SERVER))
+    assert source_of(data, 0) == pack(CLIENT)
+
+
+def test_ethernet_padding_is_cut() -> None:
+    """A frame is filled up to 60 bytes; the filling is no payload."""
+    assert read_ip(ip4(udp(b"abcd")) + bytes(14), 0)[-1] == b"abcd"
+    assert read_ip(ip6(udp(b"abcd")) + bytes(14), 0)[-1] == b"abcd"
+
+
+def test_ipv4_options_are_stepped_over() -> None:
+    """Options are no way to hide a request."""
+    assert read_ip(ip4(udp(), options=b"\x94\x04\x00\x00" * 3), 0)[-1] == OPTIONS
+
+
+def test_length_zero_means_the_rest() -> None:
+    """A packet captured before segmentation offload has no length yet."""
+    assert read_ip(ip4(tcp(b"abc"), 6, total=0), 0)[-1] == b"abc"
+
+
+def test_tcp_fields() -> None:
+    """Sequence numbers, flags and data behind the options."""
+    got = read_ip(ip4(tcp(b"abc", seq=7, ack=9, flags=0x18), 6), 0)
+    assert got == TcpSegment(pack(CLIENT), 5062, pack(SERVER), 5060, 7, 9, 0x18, b"abc")
+
+
+def test_fragments() -> None:
+    """Offset in bytes and the more-fragments flag, IPv4 and IPv6."""
+    four = read_ip(ip4(b"12345678", ident=5, place=0x2000 | 3), 0)
+    assert four == Fragment(pack(CLIENT), pack(SERVER), 4, 17, 5, 24, True, b"12345678")
+    six = read_ip(ip6(struct.pack("!BxHI", 17, 24 | 1, 77) + b"12345678", 44), 0)
+    assert six == Fragment(pack(CLIENT6), pack(SERVER6), 6, 17, 77, 24, True, b"12345678")
+
+
+def test_dont_fragment_is_no_fragment() -> None:
+    """The DF flag, and the reserved bit that scanners set, change nothing."""
+    assert isinstance(read_ip(ip4(udp(), place=0xC000), 0), UdpPacket)
+
+
+@pytest.mark.parametrize(
+    ("data", "counter", "reason"),
+    [
+        (ip4(udp())[:-1], "errors", "truncated"),
+        (ip6(udp())[:-1], "errors", "truncated"),
+        (ip4(udp(), total=10), "errors", "bad_ip_length"),
+        (b"\x44" + ip4(udp())[1:], "errors", "bad_ip_length"),
+        (ip4(udp(length=7)), "errors", "bad_udp_length"),
+        (ip4(udp(length=9000)), "errors", "bad_udp_length"),
+        (ip4(b"1234"), "errors", "bad_udp_length"),
+        (ip4(tcp()[:10], 6), "errors", "bad_tcp_length"),
+        (ip4(tcp()[:12] + b"\xf0" + tcp()[13:], 6), "errors", "bad_tcp_length"),
+        (ip4(tcp()[:12] + b"\x10" + tcp()[13:], 6), "errors", "bad_tcp_length"),
+        (ip6(b"\x11\0\0", 44), "errors", "bad_ip_length"),
+        (ip4(b"\x08\0\0\0", 1), "ignored", "icmp"),
+        (ip6(b"\x80\0\0\0", 58), "ignored", "icmp"),
+        (ip6(b"\x3a\0\x05\x02\0\0\0\0", 0), "ignored", "icmp"),
+        (ip4(ip4(udp()), 4), "ignored", "tunnel"),
+        (ip4(b"\0\0\x08\0", 47), "ignored", "tunnel"),
+        (ip4(b"", 89), "ignored", "other_protocol"),
+        (ip4(b"", 60), "ignored", "other_protocol"),
+    ],
+)
+def test_reasons(data: bytes, counter: str, reason: str) -> None:
+    """What is broken or no SIP is told by reason."""
+    assert read_ip(data, 0) == Reject(counter, reason)
+
+
+@pytest.mark.parametrize("header", [0, 43, 51, 60])
+def test_ipv6_extension_headers_are_left_to_scapy(header: int) -> None:
+    """They are rare and have many shapes."""
+    assert read_ip(ip6(b"\x11\0\x01\x04\0\0\0\0" + udp(), header), 0) is DECLINED
+
+
+def test_source_of_short_and_odd_packets() -> None:
+    """Without a whole IP header there is no source to ask for."""
+    assert source_of(ip4(udp())[:19], 0) == Reject("errors", "truncated")
+    assert source_of(ip6(udp())[:39], 0) == Reject("errors", "truncated")
+    assert source_of(b"\x50" + bytes(60), 0) == Reject("errors", "bad_ip_version")
+
+
+@given(st.binary(min_size=40, max_size=120), st.sampled_from((0x45, 0x46, 0x4F, 0x60)))
+def test_noise_never_raises(noise: bytes, first: int) -> None:
+    """Any bytes give a packet or a reason."""
+    assert read_ip(bytes((first,)) + noise, 0) is not None
