@@ -93,7 +93,8 @@ def parse_uri(raw: bytes) -> Uri:
         return Uri(scheme, _tel_number(number), b"", params=_params(tail))
     if scheme not in ("sip", "sips"):
         return Uri(scheme, None, b"")
-    userinfo, host, port, tail = _split_sip(rest)
+    userinfo, hostport, tail = _split_sip(rest)
+    host, port = _split_hostport(hostport)
     user, password = _split_userinfo(userinfo)
     tail, _, headers = tail.partition(b"?")
     return Uri(scheme, user, host, port, password, _params(tail), _headers(headers))
@@ -124,7 +125,8 @@ def split_name_addr(value: bytes) -> tuple[bytes, bytes, bytes]:
 def fast_address(raw: bytes) -> tuple[bytes | None, bytes] | None:
     """User and host of a From, To or Contact value, or of a Request-URI; None when unreadable.
 
-    Equal to ``user`` and ``host`` of the full reading, whatever the parameters are.
+    Equal to ``user`` and ``host`` of the full reading wherever that gives a URI. The user is found
+    also where the host, the port or the parameters break the grammar.
     """
     match = _usual_bracketed.match(raw) or _usual_bare.match(raw)
     if match is None:
@@ -165,10 +167,17 @@ def _address(raw: bytes) -> tuple[bytes | None, bytes] | None:
             return _tel_number(rest.partition(b";")[0]), b""
         if scheme not in ("sip", "sips"):
             return None, b""
-        userinfo, host, _, _ = _split_sip(rest)
-        return _split_userinfo(userinfo)[0], host
+        userinfo, hostport, _ = _split_sip(rest)
     except RemoteError:
         return None
+    if userinfo is None and not hostport.strip():
+        return None
+    try:
+        host = _split_hostport(hostport)[0]
+    except RemoteError:
+        # A server may take such a host, or look at the user only.
+        host = hostport.partition(b":")[0].strip().lower()
+    return _split_userinfo(userinfo)[0], host
 
 
 def _split_scheme(raw: bytes) -> tuple[str, bytes]:
@@ -178,8 +187,8 @@ def _split_scheme(raw: bytes) -> tuple[str, bytes]:
     return match[1].decode("ascii").lower(), raw[match.end() :].strip()
 
 
-def _split_sip(rest: bytes) -> tuple[bytes | None, bytes, int | None, bytes]:
-    """Userinfo, host, port, and the text that begins with ``;`` or ``?``."""
+def _split_sip(rest: bytes) -> tuple[bytes | None, bytes, bytes]:
+    """Userinfo, host with port, and the text that begins with ``;`` or ``?``."""
     at = rest.find(b"@")
     start = at + 1
     end = _first_of(rest, start)
@@ -188,8 +197,7 @@ def _split_sip(rest: bytes) -> tuple[bytes | None, bytes, int | None, bytes]:
         last = rest.rfind(b"@", start, end)
         start = last + 1 if last >= 0 else start
     userinfo = rest[: start - 1] if at >= 0 else None
-    host, port = _split_hostport(rest[start:end])
-    return userinfo, host, port, rest[end:]
+    return userinfo, rest[start:end], rest[end:]
 
 
 def _first_of(text: bytes, start: int) -> int:

@@ -97,6 +97,27 @@ def test_bad_uri(raw: bytes) -> None:
     assert error.value.reason == "bad_uri"
 
 
+@pytest.mark.parametrize(
+    ("raw", "address"),
+    [
+        # sipsak_random.pcap damages single bytes.
+        (b"sip:sipsak@127.0.0.1:38216mtag=360a0ea", (b"sipsak", b"127.0.0.1")),
+        (b"sip:100@a/b", (b"100", b"a/b")),
+        (b"<sip:%31@H h:99999>", (b"1", b"h h")),
+        (b"sip:100@", (b"100", b"")),
+        (b"sip:", None),
+        (b"tel:", None),
+        (b"100@host", None),
+    ],
+)
+def test_user_is_found_beside_a_broken_host(raw: bytes, address: tuple[bytes, bytes] | None) -> None:
+    """A host or port that is none does not hide whom the request asks for."""
+    assert attempt(parse_uri, raw)[0] is None
+    assert fast_address(raw) == address
+    assert fast_user(raw) == (address and address[0])
+    assert fast_host(raw) == (address and address[1])
+
+
 @pytest.mark.parametrize("separator", [b";", b"&"])
 def test_too_many_params(separator: bytes) -> None:
     """Parameters and headers are limited; user and host are found nevertheless."""
@@ -178,13 +199,14 @@ def test_unescape_leaves_other_text() -> None:
 @example(b"sip:a@b\n")
 @example(b'x"<sip:a@b>"<sip:c@d>')
 def test_short_way_equals_full_parser_on_header_values(value: bytes) -> None:
-    """For any bytes, fast_address gives what parse_name_addr gives, or None where there is no URI."""
+    """For any bytes that parse_name_addr reads, fast_address gives its user and host."""
     address = fast_address(value)
     assert fast_user(value) == (address[0] if address else None)
     assert fast_host(value) == (address[1] if address else None)
     whole, reason = attempt(parse_name_addr, value)
     if whole is None:
-        assert reason == "too_many_params" or address is None
+        assert reason in ("bad_name_addr", "bad_uri", "too_many_params")
+        assert address is None or reason != "bad_name_addr"
     else:
         assert address == ((whole.uri.user, whole.uri.host) if whole.uri else None)
 
