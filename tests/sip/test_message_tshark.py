@@ -27,7 +27,10 @@ FIELDS = [
     "sip.to.user",
     "sip.CSeq",
 ]
-USERS = ("sip.from.user", "sip.to.user")
+USERS = {"sip.from.user", "sip.to.user"}
+"""tshark finds no users of a single character."""
+EVADED = ("evasive_headers.pcap",)
+"""Blanks before the colon hide fields from tshark; they must not hide them from us."""
 RANDOM_BYTES = ("sippts_flood_fuzz.pcap",)
 """Where values are noise only these fields have a meaning: method and Call-ID."""
 
@@ -78,8 +81,13 @@ def ours(message: Request | Response) -> dict[str, list[str]]:
     return {name: [value.decode("utf-8", "replace")] if value else [] for name, value in raw.items()}
 
 
-def differences(frame: dict[str, list[str]], fields: set[str]) -> list[tuple[str, list[str], list[str]]]:
-    """Fields of one frame that we read otherwise than tshark: name, tshark's value, ours."""
+def differences(
+    frame: dict[str, list[str]], fields: set[str], missed: set[str]
+) -> list[tuple[str, list[str], list[str]]]:
+    """Fields of one frame that we read otherwise than tshark: name, tshark's value, ours.
+
+    Fields in ``missed`` may be absent for tshark.
+    """
     payload = bytes.fromhex((frame["udp.payload"] or frame["tcp.payload"])[0])
     message, reason = attempt(parse_message, payload)
     sip = frame["sip.Method"] or frame["sip.Status-Code"]
@@ -91,8 +99,7 @@ def differences(frame: dict[str, list[str]], fields: set[str]) -> list[tuple[str
     found = []
     for name, value in ours(message).items():
         theirs = [" ".join(text.split()) for text in frame[name]] if name == "sip.CSeq" else frame[name]
-        # tshark gives no user for "To :" and for names of a single character.
-        if name in fields and theirs != value and not (name in USERS and not theirs):
+        if name in fields and theirs != value and (theirs or name not in missed):
             found.append((name, theirs, value))
     return found
 
@@ -103,4 +110,5 @@ def test_fields_equal_those_of_tshark(capture: Path) -> None:
     """Method, status, Call-ID, From tag, users, CSeq and User-Agent are what tshark reads."""
     need("tshark", root=False)
     fields = {"sip.Method", "sip.Call-ID"} if capture.name in RANDOM_BYTES else set(FIELDS)
-    assert [one for frame in dissected(capture) for one in differences(frame, fields)] == []
+    missed = set(FIELDS) if capture.name in EVADED else USERS
+    assert [one for frame in dissected(capture) for one in differences(frame, fields, missed)] == []
