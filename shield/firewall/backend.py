@@ -32,7 +32,10 @@ class Backend(Protocol):
         ...
 
     def undisturbed(self) -> bool:
-        """Very cheap: True when nobody else changed the kernel since the last ``active()``."""
+        """Very cheap: True when nobody else changed the kernel since the previous call.
+
+        To be called before the other reading calls, so that what changes meanwhile shows next time.
+        """
         ...
 
     def healthy(self) -> bool:

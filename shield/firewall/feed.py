@@ -19,7 +19,7 @@ from shield.errors import SystemFailure
 from shield.firewall.backend import Backend, Element
 from shield.firewall.cover import cover
 from shield.firewall.feed_stats import FeedStats
-from shield.firewall.inspection import READ_MOST, Inspection, compare
+from shield.firewall.inspection import READ_MOST, Inspection, compare, read_elements
 from shield.firewall.lane import Lane
 from shield.firewall.settings import FirewallSettings
 from shield.net import Network
@@ -159,8 +159,10 @@ class Feed:
 
     def reconcile(self, now: float) -> None:
         """Compare and repair at once: ``inspect``, ``repair`` and as many ``flush`` as it takes."""
-        self.repair(self.inspect(), now)
         failures = self.stats.failed
+        self._look_at = now
+        while self.look_due(now) and self.stats.failed == failures:
+            self.repair(self.inspect(), now)
         while self._opened and self.flush(now) and self.stats.failed == failures:
             if min(lane.ready_at for lane in (self._host_lane, self._network_lane) if lane) > now:
                 break
@@ -168,20 +170,14 @@ class Feed:
     def inspect(self) -> Inspection:
         """Read the kernel. May run in another thread, while nothing but ``apply`` and ``flush`` runs."""
         self._touched = set()
-        backend = self.backend
         try:
             if not self._opened:
                 return Inspection(healthy=False)
-            if self._trusted and backend.undisturbed():
+            if self.backend.undisturbed() and self._trusted:
                 return Inspection(quiet=True)
-            if len(self._hosts) > READ_MOST:
-                missing = backend.missing([*self._hosts, *self._installed])
-                return Inspection(healthy=backend.healthy(), missing=missing)
-            active = backend.active()
-            candidates = [n for n in (*self._hosts, *self._installed) if n not in active]
-            # A dump may leave out what is there; what is gone altogether need not be asked for.
-            missing = backend.missing(candidates) if len(candidates) <= len(active) else candidates
-            return Inspection(healthy=backend.healthy(), active=active, missing=missing)
+            if not self.backend.healthy():
+                return Inspection(healthy=False)
+            return read_elements(self.backend, [*self._hosts, *self._installed])
         except SystemFailure as error:
             return Inspection(error=error)
 
@@ -189,22 +185,19 @@ class Feed:
         """Make pending what an inspection found wrong; ``flush`` then puts it right."""
         self.stats.inspections += 1
         self._look_at = now + self.settings.reconcile
-        self._trusted = inspection.error is None
+        self._trusted = inspection.error is None and inspection.healthy
         if inspection.error is not None:
             self._failed(inspection.error, now, "inspection")
-            return
-        if inspection.quiet:
-            return
-        if not inspection.healthy:
+        elif not inspection.healthy:
             first = not self._opened
-            if not self._open(now):
-                return
-            self._trusted = False
-            if not first:
-                self.stats.rebuilt += 1
-                self._repaired("table, sets or rules had been changed and were made again", now)
-        self._compare(inspection, now, counted=True)
-        self._count()
+            if self._open(now):
+                self._look_at = now  # the elements have not been read yet
+                if not first:
+                    self.stats.rebuilt += 1
+                    self._repaired("table, sets or rules had been changed and were made again", now)
+        elif not inspection.quiet:
+            self._compare(inspection, now, counted=True)
+            self._count()
 
     def _compare(self, inspection: Inspection, now: float, *, counted: bool) -> None:
         expected = {**self._hosts, **self._installed}

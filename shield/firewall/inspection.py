@@ -1,18 +1,22 @@
-"""Inspection: what was found in the kernel, and what of it differs from what is wanted."""
+"""Inspection: what is found in the kernel, and what of it differs from what is wanted."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from shield.errors import SystemFailure
+from shield.firewall.backend import Backend
 from shield.net import Network
 
-__all__ = ["READ_MOST", "Inspection", "compare"]
+__all__ = ["READ_MOST", "Inspection", "compare", "read_elements"]
 
 READ_MOST = 150_000
 """Elements up to which the kernel's sets are read whole; beyond, each wanted element is asked for
 (linear instead of quadratic), and elements of somebody else are not looked for."""
+
+SAMPLE = 1000
+"""Elements asked for first when there are many: where none of them is, all are taken for missing."""
 
 SLACK = 3.0
 """Seconds by which the kernel's remaining time may differ: it was read some time ago, and ipset
@@ -31,6 +35,20 @@ class Inspection(NamedTuple):
     active: dict[Network, float] | None = None
     missing: Collection[Network] = ()
     error: SystemFailure | None = None
+
+
+def read_elements(backend: Backend, wanted: Sequence[Network]) -> Inspection:
+    """Find which elements a healthy backend holds."""
+    if len(wanted) > READ_MOST:
+        sample = wanted[:SAMPLE]
+        if len(backend.missing(sample)) == len(sample):
+            return Inspection(missing=wanted)
+        return Inspection(missing=backend.missing(wanted))
+    active = backend.active()
+    candidates = [network for network in wanted if network not in active]
+    # A dump may leave out what is there; what is gone altogether need not be asked for.
+    missing = backend.missing(candidates) if len(candidates) <= len(active) else candidates
+    return Inspection(active=active, missing=missing)
 
 
 def compare(

@@ -70,7 +70,8 @@ class NftablesBackend:
 
     def undisturbed(self) -> bool:
         """Tell whether the ruleset's generation is what our own commits made it; 10 us."""
-        return self._seen is not None and self._generation() - self._commits == self._seen
+        before, self._seen = self._seen, self._generation() - self._commits
+        return before == self._seen
 
     def healthy(self) -> bool:
         """Compare table, chain, rules, sets and allowed networks with what open() left."""
@@ -88,7 +89,6 @@ class NftablesBackend:
 
     def active(self) -> dict[Network, float]:
         """Read all four sets by netlink, in a third of the time of ``nft -j list``."""
-        seen = self._generation() - self._commits
         found: dict[Network, float] = {}
         try:
             for name in ("hosts4", "hosts6"):
@@ -103,7 +103,6 @@ class NftablesBackend:
             if error.code != errno.ENOENT:
                 raise
             found = {}
-        self._seen = seen
         return found
 
     def missing(self, networks: Sequence[Network]) -> list[Network]:

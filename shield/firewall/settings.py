@@ -33,8 +33,8 @@ class FirewallSettings:
     "Seconds between two comparisons of the kernel with the decisions (0.1 to 4)."
     batch_seconds: float = 0.005
     "Seconds that further bans are collected after a commit; the first ban goes at once."
-    batch_elements: int = 5000
-    "Elements in one commit at most; bounds how long one commit takes (about 1.5 us each)."
+    batch_elements: int = 2500
+    "Elements in one commit at most; bounds how long one commit takes (2 to 3 us each)."
     network_seconds: float = 1.0
     "Seconds between two changes of the network set, which costs more the larger it is."
     retry_first: float = 0.1

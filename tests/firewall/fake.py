@@ -43,7 +43,8 @@ class FakeBackend:
 
     def undisturbed(self) -> bool:
         self._ask("undisturbed")
-        return not self.touched
+        before, self.touched = self.touched, False
+        return not before
 
     def healthy(self) -> bool:
         self._ask("healthy")
@@ -51,7 +52,6 @@ class FakeBackend:
 
     def active(self) -> dict[Network, float]:
         self._ask("active")
-        self.touched = False
         return {n: end - self.now for n, end in self.ends.items() if end > self.now}
 
     def missing(self, networks: Sequence[Network]) -> list[Network]:

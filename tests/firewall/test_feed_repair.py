@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from shield.firewall import feed as feed_module
+from shield.firewall import inspection
 from shield.firewall.feed import Feed
 from tests.firewall.fake import SETTINGS, Bench, change, decision, hosts
 from tests.firewall.wire import net
@@ -37,17 +38,27 @@ def test_adopt_keeps_what_is_there(bench: Bench) -> None:
     assert again.stats.repaired == 0
 
 
-def test_adopt_many_puts_all_in(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond READ_MOST the kernel is not read at start."""
-    monkeypatch.setattr(feed_module, "READ_MOST", 10)
+def test_many_are_not_read_whole(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond READ_MOST sets are never read whole; what is missing is found all the same."""
+    for module in (feed_module, inspection):
+        monkeypatch.setattr(module, "READ_MOST", 10)
+    monkeypatch.setattr(inspection, "SAMPLE", 5)
     bench.backend.calls.clear()
     bench.feed.adopt([decision(n) for n in hosts(30)], bench.at(10))
-    bench.run(10)
-    assert "active" not in bench.backend.calls
-    assert len(bench.active()) == 30
-    bench.backend.flush_ruleset()
     bench.run(14)
     assert len(bench.active()) == 30
+    bench.backend.flush_ruleset()
+    bench.run(19)
+    assert len(bench.active()) == 30
+    del bench.backend.ends[hosts(30)[20]]
+    bench.backend.touched = True
+    bench.run(24)
+    assert len(bench.active()) == 30
+    assert bench.feed.stats.repaired == 31
+    assert "active" not in bench.backend.calls
+    bench.backend.calls.clear()
+    bench.run(30)
+    assert set(bench.backend.calls) == {"undisturbed"}
 
 
 def test_adopt_while_refused() -> None:
@@ -88,7 +99,7 @@ def test_ban_after_flush_repairs_at_once(bench: Bench) -> None:
     bench.run(10.5)
     bench.backend.flush_ruleset()
     bench.feed.apply([change("added", "192.0.2.2")], bench.at(10.6))
-    bench.run(10.6)
+    bench.run(10.61)
     assert bench.active() == {"192.0.2.1", "192.0.2.2"}
 
 
@@ -120,10 +131,10 @@ def test_change_during_inspection(bench: Bench) -> None:
     """What is banned or unbanned while the kernel is read is not mistaken for damage."""
     bench.feed.apply([change("added", "192.0.2.1")], bench.at(10))
     bench.backend.touched = True
-    inspection = bench.feed.inspect()
+    found = bench.feed.inspect()
     bench.feed.apply([change("added", "192.0.2.2")], bench.at(11))
     bench.feed.apply([change("removed", "192.0.2.1")], bench.at(12))
-    bench.feed.repair(inspection, bench.at(13))
+    bench.feed.repair(found, bench.at(13))
     bench.run(15)
     assert bench.active() == {"192.0.2.2"}
     assert (bench.feed.stats.repaired, bench.feed.stats.foreign) == (0, 0)
