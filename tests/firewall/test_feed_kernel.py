@@ -6,15 +6,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from shield.firewall.feed import Feed
+from shield.firewall.inspection import Inspection
 from shield.firewall.registry import make_backend
 from shield.firewall.settings import FirewallSettings
 from shield.net import Network
-from tests.firewall.fake import change, decision
+from tests.firewall.fake import change, decision, hosts
 from tests.firewall.wire import ATTACKER4, ATTACKER6, GOOD4, Wire, net
 
 MANY = 100_000
@@ -145,9 +147,37 @@ def test_flush_with_many(node: Node, wire: Wire, capsys: pytest.CaptureFixture[s
     assert restarted < 5
 
 
+@pytest.mark.system
+def test_read_in_a_thread(node: Node, wire: Wire) -> None:
+    """While another thread reads the kernel, bans go on, and none of them is taken for damage."""
+    node.feed.apply([change("added", n, FOREVER) for n in hosts(20_000)], time.monotonic())
+    node.settle()
+    before = node.feed.stats.commits
+    with ThreadPoolExecutor(1) as pool:
+        for i in range(5):
+            node.feed._trusted = False
+            reading = pool.submit(enter_and, wire, node.feed.inspect)
+            for text in (ATTACKER4, ATTACKER6):
+                kind = "removed" if i % 2 else "added"
+                node.feed.apply([change(kind, text, FOREVER)], time.monotonic())
+                time.sleep(0.006)
+            node.feed.repair(reading.result(10), time.monotonic())
+            node.settle()
+    assert node.feed.stats.commits >= before + 10
+    assert (node.feed.stats.repaired, node.feed.stats.foreign, node.feed.stats.failed) == (0, 0, 0)
+    assert not wire.passes(ATTACKER4)
+
+
+def enter_and(wire: Wire, work: Callable[[], Inspection]) -> Inspection:
+    """Work in another thread, which has to enter the sensor's namespace by itself."""
+    with wire.sensor.inside():
+        return work()
+
+
 KILLED = f"""
 import sys, time
 from shield.firewall.feed import Feed
+from shield.firewall.inspection import Inspection
 from shield.firewall.registry import make_backend
 from shield.firewall.settings import FirewallSettings
 from shield.net import Network
