@@ -32,7 +32,7 @@ _LENGTH = re.compile(
 _EMPTY_LINES = b"\r\n"
 
 
-def content_length(header: bytes | bytearray) -> int:
+def content_length(header: bytes) -> int:
     """Body length that a header block announces; 0 when it says nothing readable.
 
     Of several the smallest counts: if that is wrong, the rest of the body is cut at the next start
@@ -48,7 +48,7 @@ class SipFramer:
 
     def __init__(self, errors: Counter[str], *, lost: bool = False) -> None:
         self._errors = errors
-        self._buffer = bytearray()
+        self._buffer = b""
         self._scanned = 0
         """The header block's end is not before this offset."""
         self._body = 0
@@ -83,13 +83,12 @@ class SipFramer:
         """End the stream: what is left comes out, also without its end."""
         messages: list[bytes] = []
         if not self._lost:
-            self._cut(bytes(self._take(len(self._buffer))), messages)
+            self._cut(self._take(len(self._buffer)), messages)
         self.lose()
         return messages
 
     def _step(self, messages: list[bytes]) -> bool:
         """One message, or one stretch that is none; False when more bytes are needed."""
-        buffer = self._buffer
         if self._skip:
             self._skip -= len(self._take(self._skip))
         if self._lost and not self._find_start():
@@ -97,14 +96,15 @@ class SipFramer:
         if self._body:
             return self._finish(messages)
         if not self._scanned:
-            self._take(len(buffer) - len(buffer.lstrip(_EMPTY_LINES)))
-        end = _END.search(buffer, max(0, self._scanned - 3), min(len(buffer), MAX_MESSAGE))
+            self._buffer = self._buffer.lstrip(_EMPTY_LINES)
+        size = len(self._buffer)
+        end = _END.search(self._buffer, max(0, self._scanned - 3), min(size, MAX_MESSAGE))
         if end is None:
-            self._scanned = len(buffer)
-            if len(buffer) < MAX_MESSAGE:
+            self._scanned = size
+            if size < MAX_MESSAGE:
                 return False
             self._errors["header_too_long"] += 1
-            self._cut(bytes(self._take(MAX_MESSAGE)), messages)
+            self._cut(self._take(MAX_MESSAGE), messages)
             self._lost = True
             return True
         self._begin_body(end.end(), messages)
@@ -115,13 +115,13 @@ class SipFramer:
         second = _later_start(self._buffer, end)
         if second:
             # Junk, or a message whose header never ended, before a new start line.
-            messages.append(bytes(self._take(second)))
+            messages.append(self._take(second))
             self._errors["header_unfinished"] += 1
             return
         length = content_length(self._buffer[:end])
         if end + length > MAX_MESSAGE:
             self._errors["body_too_long"] += 1
-            messages.append(bytes(self._take(end)))
+            messages.append(self._take(end))
             self._skip = length
             return
         self._body = end + length
@@ -129,7 +129,7 @@ class SipFramer:
     def _finish(self, messages: list[bytes]) -> bool:
         if len(self._buffer) < self._body:
             return False
-        messages.append(bytes(self._take(self._body)))
+        messages.append(self._take(self._body))
         return True
 
     def _cut(self, rest: bytes, messages: list[bytes]) -> None:
@@ -143,36 +143,34 @@ class SipFramer:
 
     def _find_start(self) -> bool:
         """Drop bytes until a complete line can start a message; True when one was found."""
-        buffer = self._buffer
-        complete = buffer.rfind(b"\n") + 1
         if self._inside_line:
-            line_end = buffer.find(b"\n") + 1
-            self._take(line_end or len(buffer))
+            line_end = self._buffer.find(b"\n") + 1
+            self._take(line_end or len(self._buffer))
             if not line_end:
                 return False
             self._inside_line = False
-            complete = buffer.rfind(b"\n") + 1
-        for match in START_LINE.finditer(buffer, 0, complete):
+        complete = self._buffer.rfind(b"\n") + 1
+        for match in START_LINE.finditer(self._buffer, 0, complete):
             if match.end() - match.start() <= MAX_LINE:
                 self._take(match.start())
                 self._lost = False
                 return True
         self._take(complete)
-        if len(buffer) > MAX_LINE:
-            self._take(len(buffer))
+        if len(self._buffer) > MAX_LINE:
+            self._take(len(self._buffer))
             self._inside_line = True
         return False
 
-    def _take(self, count: int) -> bytearray:
+    def _take(self, count: int) -> bytes:
         """Remove ``count`` bytes from the front; the search starts anew."""
         taken = self._buffer[:count]
-        del self._buffer[:count]
+        self._buffer = self._buffer[count:]
         self._scanned = 0
         self._body = 0
         return taken
 
 
-def _later_start(block: bytes | bytearray, end: int) -> int:
+def _later_start(block: bytes, end: int) -> int:
     """Offset of a start line behind the first line of a header block, or 0."""
     first = block.find(b"\n", 0, end) + 1
     if not first:

@@ -18,7 +18,8 @@ _RAW = frozenset((12, 14, 101, 228, 229))
 _TYPED: Final = {ETHERNET: (12, 14), 113: (14, 16), 276: (0, 20)}
 """Link type -> offset of the EtherType, offset of what follows: Ethernet, Linux cooked v1 and v2."""
 
-_IPV4, _IPV6 = b"\x08\x00", b"\x86\xdd"
+_VERSIONS: Final = {b"\x08\x00": 4, b"\x86\xdd": 6}
+"""EtherType -> IP version; hosts drop a packet whose version says otherwise."""
 _TAGS = frozenset((b"\x81\x00", b"\x88\xa8", b"\x91\x00", b"\x92\x00"))
 _MAX_TAGS = 4
 """Two are QinQ; more than a few is no real network."""
@@ -36,6 +37,7 @@ class Reject(NamedTuple):
 DECLINED: Final = Reject("slow", "declined")
 """Not for the byte path: ask scapy."""
 TRUNCATED: Final = Reject("errors", "truncated")
+BAD_VERSION: Final = Reject("errors", "bad_ip_version")
 NOT_IP: Final = Reject("ignored", "not_ip")
 
 
@@ -59,8 +61,11 @@ def _behind_type(data: bytes, at: int, offset: int) -> int | Reject:
     """Step over VLAN tags; ``at`` is where the EtherType is, ``offset`` where its payload is."""
     kind = data[at : at + 2]
     for _ in range(_MAX_TAGS + 1):
-        if kind in (_IPV4, _IPV6):
-            return offset if offset < len(data) else TRUNCATED
+        version = _VERSIONS.get(kind)
+        if version is not None:
+            if offset >= len(data):
+                return TRUNCATED
+            return offset if data[offset] >> 4 == version else BAD_VERSION
         if kind not in _TAGS:
             break
         kind = data[offset + 2 : offset + 4]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final, NamedTuple
 
-from shield.capture.link import DECLINED, TRUNCATED, Reject
+from shield.capture.link import BAD_VERSION, DECLINED, TRUNCATED, Reject
 
 __all__ = ["Fragment", "Packet", "TcpSegment", "UdpPacket", "read_ip", "read_transport", "source_of"]
 
@@ -31,7 +31,6 @@ _tcp_fields = Struct("!HHIIBB").unpack_from
 _ipv6_fragment = Struct("!BxHI").unpack_from
 
 _BAD_IP = Reject("errors", "bad_ip_length")
-_BAD_VERSION = Reject("errors", "bad_ip_version")
 _BAD_UDP = Reject("errors", "bad_udp_length")
 _BAD_TCP = Reject("errors", "bad_tcp_length")
 _ICMP_SEEN = Reject("ignored", "icmp")
@@ -90,7 +89,7 @@ def source_of(data: bytes, at: int) -> bytes | Reject:
             return TRUNCATED
         address = data[at + 8 : at + 24]
         return plain(address)
-    return _BAD_VERSION
+    return BAD_VERSION
 
 
 def plain(address: bytes) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shield.capture.link import NOT_IP, TRUNCATED, Reject
+from shield.capture.link import BAD_VERSION, NOT_IP, TRUNCATED, Reject
 from shield.capture.packet import Fragment, Packet, TcpSegment, UdpPacket, read_transport
 from shield.net import pack
 
@@ -74,6 +74,7 @@ class _Scapy:
 
     def __init__(self) -> None:
         from scapy.config import conf
+        from scapy.contrib import mpls
         from scapy.layers import inet, inet6, l2, ppp
         from scapy.packet import bind_layers
 
@@ -84,7 +85,7 @@ class _Scapy:
         for lower in (l2.Ether, l2.Dot1Q, l2.Dot1AD):
             for kind in (0x9100, 0x9200):
                 bind_layers(lower, l2.Dot1Q, type=kind)
-        assert ppp
+        del ppp, mpls  # loading them is what makes scapy know PPPoE and MPLS
         self._l2types = conf.l2types
         self.IP, self.IPv6 = inet.IP, inet6.IPv6
         self.UDP, self.TCP = inet.UDP, inet.TCP
@@ -110,9 +111,9 @@ def _read(scapy: _Scapy, layer: Any) -> Packet:
     """Find the first IP layer and read it; tunnels inside it are not entered."""
     for _ in range(_MAX_LAYERS):
         if isinstance(layer, scapy.IP):
-            return _ipv4(scapy, layer)
+            return _ipv4(scapy, layer) if layer.version == 4 else BAD_VERSION
         if isinstance(layer, scapy.IPv6):
-            return _ipv6(scapy, layer)
+            return _ipv6(scapy, layer) if layer.version == 6 else BAD_VERSION
         layer = layer.payload
         if not layer:
             break

@@ -62,9 +62,9 @@ def test_tcp_fields() -> None:
 def test_fragments() -> None:
     """Offset in bytes and the more-fragments flag, IPv4 and IPv6."""
     four = read_ip(ip4(b"12345678", ident=5, place=0x2000 | 3), 0)
-    assert four == Fragment(pack(CLIENT), pack(SERVER), 4, 17, 5, 24, True, b"12345678")
+    assert four == Fragment(pack(CLIENT), pack(SERVER), 4, 17, 5, 24, more=True, data=b"12345678")
     six = read_ip(ip6(struct.pack("!BxHI", 17, 24 | 1, 77) + b"12345678", 44), 0)
-    assert six == Fragment(pack(CLIENT6), pack(SERVER6), 6, 17, 77, 24, True, b"12345678")
+    assert six == Fragment(pack(CLIENT6), pack(SERVER6), 6, 17, 77, 24, more=True, data=b"12345678")
 
 
 def test_dont_fragment_is_no_fragment() -> None:

@@ -46,7 +46,7 @@ def ip4(
     body: bytes, protocol: int = 17, source: str = CLIENT, destination: str = SERVER,
     *, ident: int = 1, place: int = 0, options: bytes = b"", total: int | None = None,
 ) -> bytes:  # fmt: skip
-    """An IPv4 packet; ``place`` is the flags and fragment offset field, ``total`` lies about the size."""
+    """An IPv4 packet; ``place`` is the flags and offset field, ``total`` lies about the size."""
     size = 20 + len(options) + len(body) if total is None else total
     head = struct.pack(
         "!BBHHHBBH4s4s", 0x45 + len(options) // 4, 0, size, ident, place, 64, protocol, 0,
