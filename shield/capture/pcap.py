@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import sys
@@ -24,6 +23,10 @@ _CHUNK: Final = 1 << 18
 _PATIENCE: Final = 0.2
 """In real time a caller gets an empty batch at least this often (seconds), to look for signals."""
 _GZIP: Final = b"\x1f\x8b"
+_GZIP_WINDOW: Final = 31
+"""zlib's number for a gzip header and the largest window."""
+_UNPACKED: Final = 1 << 20
+"""Bytes unpacked at once, however small they were packed."""
 
 
 class PcapSource:
@@ -41,33 +44,36 @@ class PcapSource:
         self._size: int | None = None
         self._raw: BinaryIO | None = None
         try:
-            self._file = self._open()
-            magic = self._peek(4)
+            self._pieces = self._open()
+            self._first = self._peek(4)
         except (OSError, EOFError, zlib.error) as error:
             self.close()
             raise InputError(f"{self.name}: {getattr(error, 'strerror', None) or error}") from None
-        reader = reader_for(magic)
+        reader = reader_for(self._first[:4])
         if reader is None:
             self.close()
-            what = "is empty" if not magic else "is no pcap or pcapng capture"
+            what = "is no pcap or pcapng capture" if self._first else "is empty"
             raise InputError(f"{self.name}: {what}")
         self._reader = reader
 
-    def _open(self) -> io.BufferedReader:
-        raw = sys.stdin.buffer if self.name == "-" else Path(self.name).open("rb")  # noqa: SIM115 - closed by close()
-        self._raw = raw
-        if self.name != "-":
-            self._size = os.fstat(raw.fileno()).st_size or None
-        # Standard input is a BufferedReader too, so both can be looked into without consuming.
-        buffered = cast("io.BufferedReader", raw)
-        if buffered.peek(2)[:2] == _GZIP:
-            return io.BufferedReader(cast("io.RawIOBase", gzip.GzipFile(fileobj=raw)), _CHUNK)
-        return buffered
+    def _open(self) -> Iterator[bytes]:
+        """Open the file: its content in pieces, unpacked if it is gzipped."""
+        if self.name == "-":
+            self._raw = sys.stdin.buffer
+        else:
+            self._raw = Path(self.name).open("rb")  # noqa: SIM115 - closed by close()
+            self._size = os.fstat(self._raw.fileno()).st_size or None
+        # Both are buffered readers, so they can be looked into without consuming.
+        buffered = cast("io.BufferedReader", self._raw)
+        pieces = iter(lambda: buffered.read1(_CHUNK), b"")
+        return _unpack(pieces) if buffered.peek(2)[:2] == _GZIP else pieces
 
     def _peek(self, count: int) -> bytes:
-        """Look at the first bytes; a pipe may deliver them one by one, so they are read for good."""
-        self._first = self._file.read(count)
-        return self._first
+        """Read the first pieces until there are ``count`` bytes: a pipe may deliver them singly."""
+        first = b""
+        while len(first) < count and (piece := next(self._pieces, b"")):
+            first += piece
+        return first
 
     def batches(self) -> Iterator[Sequence[Frame]]:
         """Frames in file order; in real time an empty batch while the next one is not due."""
@@ -85,7 +91,7 @@ class PcapSource:
         try:
             while data and self._reader.error is None:
                 yield self._reader.feed(data)
-                data = self._file.read1(_CHUNK)
+                data = next(self._pieces, b"")
         except (OSError, EOFError, zlib.error, ValueError) as error:
             where = f"byte {self._raw.tell()}: " if self._size is not None and self._raw else ""
             self.error = f"{self.name}: {where}{getattr(error, 'strerror', None) or error}"
@@ -104,6 +110,23 @@ class PcapSource:
         """Close the file; standard input stays open."""
         if self._raw is not None and self.name != "-":
             self._raw.close()
+
+
+def _unpack(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Undo gzip (also several members in a row); raises EOFError when it is cut short."""
+    # Not gzip.GzipFile: behind damage it keeps back what it had unpacked already.
+    inflater = zlib.decompressobj(_GZIP_WINDOW)
+    for piece in pieces:
+        rest = piece
+        while rest:
+            if inflater.eof:
+                inflater = zlib.decompressobj(_GZIP_WINDOW)
+            out = inflater.decompress(rest, _UNPACKED)
+            if out:
+                yield out
+            rest = inflater.unused_data.lstrip(b"\0") if inflater.eof else inflater.unconsumed_tail
+    if not inflater.eof:
+        raise EOFError("the compressed data is cut short")
 
 
 class _Pace:
