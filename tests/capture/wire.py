@@ -52,7 +52,11 @@ def ip4(
         "!BBHHHBBH4s4s", 0x45 + len(options) // 4, 0, size, ident, place, 64, protocol, 0,
         pack(source), pack(destination),
     )  # fmt: skip
-    return head + options + body
+    # With a right checksum, as bridges drop what has none.
+    total_sum = sum(struct.unpack(f"!{(len(head) + len(options)) // 2}H", head + options))
+    total_sum = (total_sum & 0xFFFF) + (total_sum >> 16)
+    check = ~((total_sum & 0xFFFF) + (total_sum >> 16)) & 0xFFFF
+    return head[:10] + struct.pack("!H", check) + head[12:] + options + body
 
 
 def ip6(
