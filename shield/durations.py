@@ -75,7 +75,7 @@ def _sum_of_parts(plain: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Show the two largest units, all that a reader wants: ``1h 30m``, ``6d 23h``, ``2.5s``, ``250ms``."""
+    """Show the two largest units, all that a reader wants: ``1h 30m``, ``2.5s``, ``250ms``."""
     if not isfinite(seconds):
         return "forever"
     if seconds < 0:

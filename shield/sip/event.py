@@ -55,7 +55,7 @@ class SipEvent:
     """One thing that happened; ``user`` and the tags are worked out when first asked for."""
 
     __slots__ = (
-        "_tag", "_user", "auth", "branch", "client", "client_port", "foreign_nonce", "kind", "payload",
+        "_tag", "_user", "answers_challenge", "auth", "branch", "client", "client_port", "foreign_nonce", "kind", "payload",
         "proofs", "repeat", "request", "response", "server", "server_port", "status", "time", "transport",
     )  # fmt: skip
 
@@ -75,6 +75,9 @@ class SipEvent:
     repeat: bool
     """A refused try that a client makes by itself with its stored password: same Call-ID, same
     From tag, rising CSeq."""
+    answers_challenge: bool
+    """The credentials follow a challenge in the same Call-ID: with its nonce, or ignoring it. When
+    they are challenged again the password was wrong, not the nonce old."""
     foreign_nonce: bool
     """The credentials carry a nonce that was sent to another address: a sign of forging."""
     branch: bytes
@@ -101,6 +104,7 @@ class SipEvent:
         self.status = 0
         self.proofs = TCP if connected else 0
         self.repeat = False
+        self.answers_challenge = False
         self.foreign_nonce = False
         self.branch = branch
         self.auth = None

@@ -202,7 +202,13 @@ def parse_message(payload: bytes) -> Request | Response:
         request.uri = parts[1]
         return request
     status = start[8:11]
-    if start[:8] != b"SIP/2.0 " or not status.isdigit() or start[11:12] != b" " or start[12:13] == b" " or not b"100" <= status < b"700":
+    if (
+        start[:8] != b"SIP/2.0 "
+        or not status.isdigit()
+        or start[11:12] != b" "
+        or start[12:13] == b" "
+        or not b"100" <= status < b"700"
+    ):
         return parse_fully(payload)
     response = Response(head, fields, body, values, ())
     response.status = int(status)

@@ -1,0 +1,1 @@
+"""The blocklist: alert -> policy -> decision -> cache, with allowlist, journal and formats."""

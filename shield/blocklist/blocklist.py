@@ -1,0 +1,294 @@
+"""Blocklist: all live decisions of this node, and the changes that everything else follows.
+
+Proven and unproven decisions live in separate bounded caches, hosts and networks too, so a flood of weak
+entries can push out weak entries only. What the packet path sees is the ``guard``: exactly the
+networks with a decision here, minus what the allowlist covers.
+
+Of one network both kinds can be here at once, if the unproven one ends later. Followers see them as one
+ban: it is ADDED once, EXTENDED as often as its end moves, and taken away when the last of the two goes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+
+from shield.blocklist.allowlist import Allowlist
+from shield.blocklist.cache import DecisionCache
+from shield.blocklist.decision import Change, ChangeKind, Decision
+from shield.blocklist.guard import Guard
+from shield.detect.alert import Proof
+from shield.errors import InputError
+from shield.net import Network
+
+__all__ = ["Blocklist", "BlocklistSettings", "BlocklistStats"]
+
+
+@dataclass(frozen=True)
+class BlocklistSettings:
+    """Section ``[blocklist]`` of the configuration."""
+
+    max_decisions: int = 1_000_000
+    """Number of proven decisions about single addresses. About 0.5 kB of memory each. When full, the
+    one that ends soonest makes room."""
+
+    max_unproven: int = 50_000
+    """Number of unproven decisions about single addresses: an attacker who forges addresses chooses how
+    many there are."""
+
+    max_networks: int = 10_000
+    """Number of proven decisions about networks. Kernel sets of networks are slow to change."""
+
+    max_unproven_networks: int = 1_000
+    """Number of unproven decisions about networks."""
+
+    min_prefix_v4: int = 8
+    """Shortest IPv4 prefix length that may be banned, in bits: a slip must not ban half the Internet."""
+
+    min_prefix_v6: int = 16
+    """Shortest IPv6 prefix length that may be banned, in bits."""
+
+
+@dataclass(slots=True)
+class BlocklistStats:
+    """What happened since the start."""
+
+    added: int = 0
+    extended: int = 0
+    removed: int = 0
+    """Taken out by an unban or a changed allowlist."""
+    expired: int = 0
+    restored: int = 0
+    """Brought back from the journal."""
+    unchanged: int = 0
+    """Decisions that a longer or stronger one already covered."""
+    evicted_proven: int = 0
+    evicted_unproven: int = 0
+    refused_full: int = 0
+    """The cache was full and the decision would have ended before all others in it."""
+    refused_allowlisted: int = 0
+    refused_ended: int = 0
+    """It was over before it arrived."""
+    refused_prefix: int = 0
+    """Network too large, see ``min_prefix_v4`` and ``min_prefix_v6``."""
+
+    def as_json(self) -> dict[str, int]:
+        """All counters by name."""
+        return asdict(self)
+
+
+class Blocklist:
+    """The local TTL cache of decisions. Reads no clock: ``now`` is node time in seconds."""
+
+    def __init__(self, settings: BlocklistSettings, allowlist: Allowlist) -> None:
+        self.settings = settings
+        self.stats = BlocklistStats()
+        self.guard = Guard(allowlist.covers)
+        self._allowlist = allowlist
+        self._allow_generation = allowlist.added_since(0)[1]
+        self._caches = {
+            (Proof.PROVEN, True): DecisionCache(settings.max_decisions),
+            (Proof.PROVEN, False): DecisionCache(settings.max_networks),
+            (Proof.UNPROVEN, True): DecisionCache(settings.max_unproven),
+            (Proof.UNPROVEN, False): DecisionCache(settings.max_unproven_networks),
+        }
+
+    def check(self, network: Network) -> None:
+        """Raise InputError when ``network`` is larger than may be banned."""
+        setting = f"min_prefix_v{network.version}"
+        shortest = getattr(self.settings, setting)
+        if network.length < shortest:
+            raise InputError(f"{network} is too large to ban (blocklist.{setting} = {shortest})")
+
+    def add(self, decision: Decision, now: float) -> list[Change]:
+        """Enter a decision; returns what changed, evictions first.
+
+        Nothing changes when a longer or stronger decision is there, the allowlist covers the network, or the
+        cache is full of longer ones: ``stats`` says which. Raises InputError when the network is too large.
+        """
+        changes = self._enter(decision, now)
+        if changes:
+            if changes[-1].kind is ChangeKind.ADDED:
+                self.stats.added += 1
+            else:
+                self.stats.extended += 1
+        return changes
+
+    def restore(self, decisions: Iterable[Decision], now: float) -> int:
+        """Enter saved decisions; returns how many were accepted. The rest is counted in ``stats``."""
+        count = 0
+        for decision in decisions:
+            try:
+                count += bool(self._enter(decision, now))
+            except InputError:
+                continue  # the limit was raised since it was saved; counted as refused_prefix
+        self.stats.restored += count
+        return count
+
+    def remove(self, network: Network, now: float, reason: str = "unban") -> list[Change]:
+        """Take the decisions about exactly this network out."""
+        found = [d for p in Proof if (d := self._cache(p, network).discard(network)) is not None]
+        if not found:
+            return []
+        self.guard.discard(network)
+        self.stats.removed += 1
+        shown = next((d for d in found if d.until > now), found[0])
+        return [Change(ChangeKind.REMOVED, shown, reason)]
+
+    def match(self, address: bytes, now: float) -> Decision | None:
+        """Decision that bans the packed ``address``: proven before unproven, then the longest prefix."""
+        if not self.guard.covers(address):
+            return None
+        host = Network.host(address)
+        networks = [host, *(network for network, _ in self.guard.networks.covering(host))]
+        for proof in Proof:
+            for network in networks:
+                decision = self._cache(proof, network).find(network)
+                if decision is not None and decision.until > now:
+                    return decision
+        return None
+
+    def get(self, network: Network, now: float) -> Decision | None:
+        """Decision about exactly this network, proven before unproven."""
+        for proof in Proof:
+            decision = self._cache(proof, network).find(network)
+            if decision is not None and decision.until > now:
+                return decision
+        return None
+
+    def expire(self, now: float, limit: int = 1000) -> list[Change]:
+        """Take out at most ``limit`` decisions that have ended.
+
+        Call it often, and again at once while ``next_expiry()`` is not after ``now``: small portions keep
+        the packet path from waiting when a list of a million ends in one second.
+        """
+        changes: list[Change] = []
+        left = limit
+        for cache in self._caches.values():
+            for decision in cache.pop_expired(now, left):
+                left -= 1
+                self.stats.expired += 1
+                changes += self._gone(decision, ChangeKind.EXPIRED)
+            if left <= 0:
+                break
+        return changes
+
+    def next_expiry(self) -> float | None:
+        """Node time at which the next decision ends; None when there is none."""
+        return min(
+            (t for cache in self._caches.values() if (t := cache.soonest()) is not None), default=None
+        )
+
+    def enforce_allowlist(self, now: float) -> list[Change]:
+        """Take out every decision that entries allowed since the last call cover."""
+        fresh, self._allow_generation = self._allowlist.added_since(self._allow_generation)
+        changes: list[Change] = []
+        for allowed in fresh:
+            for network in self._banned_inside(allowed):
+                changes += self.remove(network, now, "allowlist")
+        return changes
+
+    def decisions(self, now: float) -> Iterator[Decision]:
+        """Yield all live decisions, proven ones first; the blocklist may change while this runs.
+
+        A network comes twice when it has both kinds; the later one (unproven) ends later.
+        """
+        for cache in self._caches.values():
+            yield from cache.live(now)
+
+    def counts(self) -> dict[str, int]:
+        """Decisions in each cache, and of how many networks altogether."""
+        names = ("proven", "proven_networks", "unproven", "unproven_networks")
+        sizes = dict(zip(names, (len(cache) for cache in self._caches.values()), strict=True))
+        return {"banned": len(self), **sizes}
+
+    def by_scenario(self, now: float) -> Counter[str]:
+        """Live decisions by scenario."""
+        return Counter(decision.scenario for decision in self.decisions(now))
+
+    def __len__(self) -> int:
+        """Return how many hosts and networks are banned."""
+        return len(self.guard)
+
+    def _cache(self, proof: Proof, network: Network) -> DecisionCache:
+        return self._caches[proof, network.is_host]
+
+    def _enter(self, decision: Decision, now: float) -> list[Change]:
+        network = decision.network
+        try:
+            self.check(network)
+        except InputError:
+            self.stats.refused_prefix += 1
+            raise
+        if decision.until <= now:
+            self.stats.refused_ended += 1
+        elif self._allowlist.covers_network(network) is not None:
+            self.stats.refused_allowlisted += 1
+        elif decision.proof is Proof.PROVEN:
+            return self._enter_proven(decision)
+        else:
+            return self._enter_unproven(decision)
+        return []
+
+    def _enter_proven(self, decision: Decision) -> list[Change]:
+        network = decision.network
+        proven = self._cache(Proof.PROVEN, network).find(network)
+        unproven = self._cache(Proof.UNPROVEN, network).find(network)
+        if proven is not None and proven.until >= decision.until:
+            self.stats.unchanged += 1
+            return []
+        if unproven is not None and unproven.until > decision.until:
+            # Better knowledge must not end a ban earlier.
+            longer = decision.duration + unproven.until - decision.until
+            decision = decision.extended(unproven.until, longer)
+        changes = self._put(decision, known=proven is not None or unproven is not None)
+        if changes and unproven is not None:
+            self._cache(Proof.UNPROVEN, network).discard(network)
+        return changes
+
+    def _enter_unproven(self, decision: Decision) -> list[Change]:
+        known = [
+            d
+            for p in Proof
+            if (d := self._cache(p, decision.network).find(decision.network)) is not None
+        ]
+        if any(d.until >= decision.until for d in known):
+            self.stats.unchanged += 1
+            return []
+        return self._put(decision, known=bool(known))
+
+    def _put(self, decision: Decision, *, known: bool) -> list[Change]:
+        evicted = self._cache(decision.proof, decision.network).put(decision)
+        if evicted is None:
+            self.stats.refused_full += 1
+            return []
+        changes: list[Change] = []
+        for victim in evicted:
+            if victim.proof is Proof.PROVEN:
+                self.stats.evicted_proven += 1
+            else:
+                self.stats.evicted_unproven += 1
+            changes += self._gone(victim, ChangeKind.EVICTED, "full")
+        if not known:
+            self.guard.insert(decision.network)
+        changes.append(Change(ChangeKind.EXTENDED if known else ChangeKind.ADDED, decision))
+        return changes
+
+    def _gone(self, decision: Decision, kind: ChangeKind, reason: str = "") -> list[Change]:
+        """Follow a decision that left its cache: a change only if no other bans the same network."""
+        network = decision.network
+        if any(network in self._cache(proof, network) for proof in Proof):
+            return []
+        self.guard.discard(network)
+        return [Change(kind, decision, reason)]
+
+    def _banned_inside(self, allowed: Network) -> list[Network]:
+        """Banned hosts and networks that ``allowed`` covers; one pass over all hosts unless it is a host."""
+        if allowed.is_host:
+            return [allowed] if allowed in self.guard else []
+        low, size = allowed.address, len(allowed.address)
+        span = (1 << (size * 8 - allowed.length)) - 1
+        high = (int.from_bytes(low, "big") | span).to_bytes(size, "big")
+        hosts = [Network.host(a) for a in self.guard.hosts if low <= a <= high and len(a) == size]
+        return hosts + [network for network, _ in self.guard.networks.inside(allowed)]

@@ -1,0 +1,124 @@
+"""What is remembered of each client address, in little memory and bounded in number.
+
+UDP sources can be forged by the million, so a record that did nothing suspicious must cost at most
+300 bytes, and records with a history (trust earned, counters of a rule) outlive those without.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["RATE_WINDOW", "SourceRecord", "Sources"]
+
+RATE_WINDOW = 60
+"""Seconds over which requests of a source are counted for ``rate``."""
+MAX_CREDIT = 100.0
+REFUSED_SPOILS = 5
+"""After this many refused passwords a success is no sign of a good client any more."""
+
+
+class SourceRecord:
+    """One client address."""
+
+    __slots__ = (
+        "_before", "_minute", "_now", "counters", "credit", "credit_time", "first_seen", "messages", "refused",
+    )  # fmt: skip
+
+    def __init__(self, time: float) -> None:
+        self.first_seen = time
+        self.messages = 0
+        self.credit = 0.0
+        self.credit_time = 0.0
+        self.refused = 0
+        self.counters: dict[Any, Any] | None = None
+        self._minute = int(time) // RATE_WINDOW
+        self._now = 0
+        self._before = 0
+
+    def count(self, time: float) -> int:
+        """Count one request; gives the requests of the last RATE_WINDOW seconds.
+
+        Two buckets; the older one counts by the part of it that is still inside the window.
+        """
+        self.messages += 1
+        minute = int(time) // RATE_WINDOW
+        if minute != self._minute:
+            self._before = self._now if minute == self._minute + 1 else 0
+            self._minute = minute
+            self._now = 0
+        self._now += 1
+        if not self._before:
+            return self._now
+        return self._now + int(self._before * (1.0 - (time % RATE_WINDOW) / RATE_WINDOW))
+
+    def succeeded(self, time: float, half_life: float) -> None:
+        """Credentials were accepted, or a call was answered and acknowledged.
+
+        A success that follows guessing earns nothing (it may be the guess that hit).
+        """
+        if self.refused >= REFUSED_SPOILS:
+            self.refused //= 2
+            return
+        self.credit = min(MAX_CREDIT, self.trust(time, half_life) + 1.0)
+        self.credit_time = time
+
+    def trust(self, time: float, half_life: float) -> float:
+        """Credit left at ``time``: 1 for each success, halved every ``half_life`` seconds."""
+        if not self.credit:
+            return 0.0
+        return float(self.credit * 0.5 ** (max(0.0, time - self.credit_time) / half_life))
+
+    def trusted(self, time: float, half_life: float) -> bool:
+        """Whether successes outweigh weak evidence: one success counts for one half-life."""
+        return self.credit > 0.0 and self.trust(time, half_life) >= 0.5
+
+
+class Sources:
+    """All records: two generations of a dict (see RecentMap), history is carried over."""
+
+    def __init__(self, limit: int) -> None:
+        self._half = max(2, limit // 2)
+        self.young: dict[bytes, SourceRecord] = {}
+        self.old: dict[bytes, SourceRecord] = {}
+        self.forgotten = 0
+        """Records dropped because there were too many sources."""
+
+    def touch(self, address: bytes, time: float) -> SourceRecord:
+        """The record of an address, made if missing."""
+        record = self.young.get(address)
+        if record is None:
+            record = self.old.pop(address, None)
+            if record is None:
+                record = SourceRecord(time)
+            if len(self.young) >= self._half:
+                self._rotate()
+            self.young[address] = record
+        return record
+
+    def get(self, address: bytes) -> SourceRecord | None:
+        """The record of an address, if there is one."""
+        return self.young.get(address) or self.old.get(address)
+
+    def _rotate(self) -> None:
+        room = self._half // 2
+        kept: dict[bytes, SourceRecord] = {}
+        for wanted in (_has_credit, _has_counters):
+            for address, record in self.old.items():
+                if len(kept) >= room:
+                    break
+                if wanted(record):
+                    kept[address] = record
+        self.forgotten += len(self.old) - len(kept)
+        self.old = self.young
+        self.young = kept
+
+    def __len__(self) -> int:
+        return len(self.young) + len(self.old)
+
+
+def _has_credit(record: SourceRecord) -> bool:
+    return record.credit > 0.0
+
+
+def _has_counters(record: SourceRecord) -> bool:
+    return record.counters is not None

@@ -1,0 +1,280 @@
+"""Tracker: pairs responses with requests and tells what became of each request.
+
+It answers, per request: the final status, whether credentials were accepted or refused, whether
+the nonce in them was sent to this client and to nobody else, whether a challenge was taken up, and
+whether a 2xx was acknowledged with the To tag that came with it. Everything is bounded; what is
+forgotten early is counted.
+
+Sans-IO: messages and event time go in, SipEvents come out.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from shield.errors import InputError
+from shield.net import Datagram, pack
+from shield.sip.event import NONCE, TO_TAG, Kind, SipEvent
+from shield.sip.headers import fast_auth, fast_branch, fast_tag
+from shield.sip.message import Request, Response
+from shield.sip.recent import RecentMap
+from shield.sip.servers import Servers
+from shield.sip.uri import fast_host
+
+__all__ = ["Tracker", "TrackerStats"]
+
+TRANSACTION_TIME = 32.0
+"""Timer B and F of RFC 3261 (64 * T1): after this a client has given up."""
+MAX_TRANSACTIONS = 65_536
+MAX_DIALOGS = 32_768
+"""Call-IDs with a challenge or credentials under way."""
+DIALOG_TIME = 600.0
+"""Phones with an old password come back after up to two minutes with the same Call-ID."""
+MAX_NONCES = 65_536
+NONCE_TIME = 3_600.0
+"""Servers let nonces live from seconds to an hour."""
+MAX_TAGS = 16_384
+TAG_PREFIX = 12
+"""Kamailio's own To tags share 33 characters; random ones rarely share two or three."""
+CHALLENGE_GRACE = 3.0
+"""A phone answers a challenge within a round trip; lost packets are repeated after 0.5, 1 and
+2 s (timer E), so three seconds after the last challenge nobody is still about to answer."""
+NONCE_FRESH = 30.0
+"""A nonce older than this may have expired at the server: its refusal is no wrong password."""
+
+_SHARED = b""
+_ANSWER_CODES_AFTER_LOGIN = frozenset({408, 480, 486, 487, 600, 603})
+"""A call with credentials that ends so was let through to its callee."""
+
+
+@dataclass(slots=True)
+class TrackerStats:
+    """What could not be paired."""
+
+    unmatched_responses: int = 0
+    stray_responses: int = 0
+    """Responses from another address than the request went to."""
+    abandoned: int = 0
+
+
+class _Dialog:
+    """What is remembered of one Call-ID of one client while it authenticates."""
+
+    __slots__ = ("attempts", "challenge", "cseq", "deadline", "issued", "nonce", "tag", "unused")
+
+    def __init__(self, cseq: int, tag: bytes) -> None:
+        self.cseq = cseq
+        self.tag = tag
+        self.attempts = 0
+        self.nonce = b""
+        self.issued = 0.0
+        self.unused = False
+        self.challenge: SipEvent | None = None
+        self.deadline = 0.0
+
+
+class Tracker:
+    """Follows the transactions of all clients; see the module's docstring."""
+
+    def __init__(self, servers: Servers) -> None:
+        self.servers = servers
+        self.stats = TrackerStats()
+        self._pending: RecentMap[tuple[bytes, bytes, bytes, bytes], SipEvent] = RecentMap(
+            MAX_TRANSACTIONS, TRANSACTION_TIME
+        )
+        self._dialogs: RecentMap[tuple[bytes, bytes], _Dialog] = RecentMap(MAX_DIALOGS, DIALOG_TIME)
+        self._answered: RecentMap[tuple[bytes, bytes], bytes] = RecentMap(MAX_DIALOGS, TRANSACTION_TIME)
+        self._nonces: RecentMap[bytes, bytes] = RecentMap(MAX_NONCES, NONCE_TIME)
+        self._tags: RecentMap[bytes, bytes] = RecentMap(MAX_TAGS, DIALOG_TIME)
+        self._challenges: deque[tuple[float, tuple[bytes, bytes]]] = deque(maxlen=MAX_DIALOGS)
+
+    @property
+    def forgotten(self) -> int:
+        """Entries that were dropped before their time because a table was full."""
+        maps = (self._pending, self._dialogs, self._answered, self._nonces, self._tags)
+        return sum(table.dropped for table in maps)
+
+    def request(self, datagram: Datagram, request: Request) -> SipEvent:
+        """A request was seen; gives its REQUEST, RETRANSMISSION or COMPLETED event."""
+        branch = fast_branch(request.via) or b""
+        if request.method == b"ACK":
+            return self._ack(SipEvent(Kind.REQUEST, datagram, request, branch))
+        key = (datagram.source, request.call_id, request.cseq, branch)
+        if self._pending.get(key) is not None:
+            return SipEvent(Kind.RETRANSMISSION, datagram, request, branch)
+        event = SipEvent(Kind.REQUEST, datagram, request, branch)
+        self._pending.put(key, event)
+        fields = request.fields
+        credentials = fields.get(b"Authorization") or fields.get(b"Proxy-Authorization")
+        if credentials is not None:
+            self._credentials(event, request, credentials)
+        if event.client not in self.servers.known:
+            self._relay(event, request)
+        return event
+
+    def response(self, datagram: Datagram, response: Response) -> SipEvent | None:
+        """A response was seen; gives the event that it makes of its request, if any."""
+        branch = fast_branch(response.via) or b""
+        event = self._pending.get((datagram.destination, response.call_id, response.cseq, branch))
+        if event is None:
+            self.stats.unmatched_responses += 1
+            return None
+        if event.server != datagram.source:
+            self.stats.stray_responses += 1
+            return None
+        status = response.status
+        if status < 200:
+            if status > 100 and event.auth is None and event.method == b"INVITE":
+                return event.then(Kind.PROGRESS, datagram.time, response, status)
+            return None
+        if event.status:
+            self._challenged_again(event, status, datagram.time)
+            return None
+        event.status = status
+        if event.client not in self.servers.known:
+            self.servers.answered(event.server, event.client, event.method)
+        if status in (401, 407):
+            return self._challenged(event, response, datagram.time)
+        return self._final(event, response, datagram.time)
+
+    def tick(self, time: float) -> list[SipEvent]:
+        """Let event time pass; gives ABANDONED events for challenges that nobody took up."""
+        for table in (self._pending, self._dialogs, self._answered, self._nonces, self._tags):
+            table.tick(time)
+        events: list[SipEvent] = []
+        queue = self._challenges
+        while queue and queue[0][0] <= time:
+            _, key = queue.popleft()
+            dialog = self._dialogs.get(key)
+            if dialog is None or dialog.challenge is None:
+                continue
+            if dialog.deadline > time:
+                queue.append((dialog.deadline, key))
+                continue
+            self.stats.abandoned += 1
+            events.append(dialog.challenge.then(Kind.ABANDONED, time, None, dialog.challenge.status))
+            dialog.challenge = None
+        return events
+
+    def _final(self, event: SipEvent, response: Response, time: float) -> SipEvent:
+        status, invite = response.status, event.method == b"INVITE"
+        if invite and status < 300:
+            tag = fast_tag(response.to) or b""
+            self._answered.put((event.client, response.call_id), tag)
+            self._remember_tag(tag, event.client)
+        if event.auth is None:
+            return event.then(Kind.ANSWER, time, response, status)
+        if status < 300 or (invite and status in _ANSWER_CODES_AFTER_LOGIN):
+            self._dialogs.pop((event.client, response.call_id))
+            return event.then(Kind.ACCEPTED, time, response, status)
+        return event.then(Kind.REFUSED if status == 403 else Kind.ANSWER, time, response, status)
+
+    def _challenged(self, event: SipEvent, response: Response, time: float) -> SipEvent | None:
+        """401 or 407 (RFC 3261 section 22): note whom the nonce went to; wait for credentials."""
+        fields = response.fields
+        value = fields.get(b"WWW-Authenticate") or fields.get(b"Proxy-Authenticate") or b""
+        challenge = fast_auth(value)
+        nonce = challenge[1] if challenge is not None else b""
+        if nonce:
+            owner = self._nonces.get(nonce)
+            self._nonces.put(nonce, event.client if owner is None or owner == event.client else _SHARED)
+        key = (event.client, response.call_id)
+        dialog = self._dialogs.get(key)
+        if dialog is None:
+            dialog = _Dialog(_number(response.cseq), event.tag)
+            self._dialogs.put(key, dialog)
+        refused = (
+            event.auth is not None and event.answers_challenge and b"stale=true" not in value.lower()
+        )
+        dialog.nonce, dialog.issued, dialog.unused = nonce, time, True
+        if refused:
+            dialog.challenge = None
+            return event.then(Kind.REFUSED, time, response, response.status)
+        dialog.challenge = event
+        dialog.deadline = time + CHALLENGE_GRACE
+        self._challenges.append((dialog.deadline, key))
+        return None
+
+    def _challenged_again(self, event: SipEvent, status: int, time: float) -> None:
+        """The same challenge was sent again: the client gets as long again to answer it."""
+        if status in (401, 407) and event.request is not None:
+            dialog = self._dialogs.get((event.client, event.request.call_id))
+            if dialog is not None and dialog.challenge is not None:
+                dialog.deadline = time + CHALLENGE_GRACE
+
+    def _credentials(self, event: SipEvent, request: Request, value: bytes) -> None:
+        """Note what the credentials prove and whether the client guesses or repeats."""
+        auth = fast_auth(value)
+        if auth is None:
+            return
+        nonce = auth[1]
+        event.auth = auth[:3]
+        owner = self._nonces.get(nonce)
+        if owner == event.client:
+            event.proofs |= NONCE
+        elif owner:
+            event.foreign_nonce = True
+        key = (event.client, request.call_id)
+        number = _number(request.cseq)
+        dialog = self._dialogs.get(key)
+        if dialog is None:
+            dialog = _Dialog(number, event.tag)
+        else:
+            event.repeat = dialog.attempts > 0 and number > dialog.cseq and event.tag == dialog.tag
+            fresh = nonce == dialog.nonce and event.time - dialog.issued < NONCE_FRESH
+            ignores = bool(dialog.nonce) and nonce != dialog.nonce
+            event.answers_challenge = dialog.unused and (fresh or ignores)
+            dialog.cseq, dialog.tag = number, event.tag
+        dialog.unused = False
+        dialog.attempts += 1
+        dialog.challenge = None
+        self._dialogs.put(key, dialog)
+
+    def _ack(self, event: SipEvent) -> SipEvent:
+        """ACK for a 2xx repeats the To tag of the callee (RFC 3261 section 13.2.2.4)."""
+        assert event.request is not None
+        key = (event.client, event.request.call_id)
+        tag = self._answered.get(key)
+        if tag is None or fast_tag(event.request.to) != tag:
+            return event
+        self._answered.pop(key)
+        event.kind = Kind.COMPLETED
+        if tag and self._tags.get(tag[:TAG_PREFIX]) == event.client:
+            event.proofs |= TO_TAG
+        return event
+
+    def _remember_tag(self, tag: bytes, client: bytes) -> None:
+        owner = self._tags.get(tag[:TAG_PREFIX])
+        self._tags.put(tag[:TAG_PREFIX], client if owner is None or owner == client else _SHARED)
+
+    def _relay(self, event: SipEvent, request: Request) -> None:
+        """A second Via that belongs to a request which this client had received makes it a proxy."""
+        if request.head.count(b"\nVia:") < 2 and b"," not in request.via:
+            return
+        values = [part.strip() for line in request.all(b"Via") for part in line.split(b",")]
+        if len(values) < 2:
+            return
+        below = values[1]
+        origin = _sent_from(below)
+        first = self._pending.get((origin, request.call_id, request.cseq, fast_branch(below) or b""))
+        if first is not None and first.server == event.client:
+            self.servers.relayed(event.client, origin)
+
+
+def _number(cseq: bytes) -> int:
+    digits = cseq.partition(b" ")[0]
+    return int(digits) if digits.isdigit() and len(digits) <= 10 else 0
+
+
+def _sent_from(via: bytes) -> bytes:
+    """Packed address in ``received`` or in the sent-by of a Via value; empty when it is a name."""
+    at = via.find(b"received=")
+    if at >= 0:
+        host = via[at + 9 :].partition(b";")[0].strip()
+    else:
+        host = fast_host(b"sip:" + via.partition(b" ")[2].partition(b";")[0].strip()) or b""
+    try:
+        return pack(host.decode("ascii", "replace"))
+    except InputError:
+        return b""
