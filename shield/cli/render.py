@@ -30,6 +30,7 @@ __all__ = [
     "plural",
     "seconds",
     "table_lines",
+    "terminal_width",
     "write_json",
     "write_plain",
 ]
@@ -67,7 +68,9 @@ def emit(
     elif output is Output.PLAIN:
         write_plain(rows, plain or [column.key for column in columns])
     elif rows:
-        sys.stdout.write("\n".join(table_lines(rows, columns, _width(), colour=colours())) + "\n")
+        sys.stdout.write(
+            "\n".join(table_lines(rows, columns, terminal_width(), colour=colours())) + "\n"
+        )
 
 
 def write_json(data: Any) -> None:
@@ -166,8 +169,8 @@ def _flat(value: Any) -> str:
     return str(value)
 
 
-def _width() -> int | None:
-    """Columns of the terminal; None where output goes to a file or pipe, which has no edge."""
+def terminal_width() -> int | None:
+    """Give the columns of the terminal; None where output goes to a file or pipe, which has no edge."""
     if os.environ.get("COLUMNS", "").isdigit() or sys.stdout.isatty():
         return max(20, shutil.get_terminal_size().columns)
     return None

@@ -1,0 +1,201 @@
+"""``shield replay``: what shield would have done, told from capture files."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from shield.cli.columns import proof_colour
+from shield.cli.group import FAILURE, complain
+from shield.cli.options import ConfigOption, Output, OutputOption
+from shield.cli.render import (
+    Column,
+    colours,
+    dash,
+    paint,
+    plural,
+    seconds,
+    table_lines,
+    terminal_width,
+    write_json,
+    write_plain,
+)
+from shield.cli.settings import (
+    DomainOption,
+    PortOption,
+    RulesOption,
+    ServerOption,
+    changed,
+    pipeline_factory,
+    rules_of,
+    settings_of,
+)
+from shield.errors import ShieldError
+
+__all__ = ["FOUND", "replay"]
+
+FOUND = 3
+"""Exit code when decisions were made."""
+
+Report = Mapping[str, Any]
+
+
+def _after(value: Any) -> str:
+    return f"{value:.1f} s" if isinstance(value, int | float) else "-"
+
+
+_DECISIONS = (
+    Column("value", "value", keep=9),
+    Column("scenario", "scenario", keep=8, cut=True),
+    Column("proof", "proof", keep=6, colour=proof_colour),
+    Column("duration", "ban", seconds, keep=5, right=True),
+    Column("messages_to_ban", "messages", dash, keep=7, right=True),
+    Column("seconds_to_ban", "after", _after, keep=6, right=True),
+    Column("reason", "reason", dash, keep=2, cut=True),
+)
+_ALERTS = (
+    Column("value", "source", keep=9),
+    Column("scenario", "scenario", keep=8, cut=True),
+    Column("proof", "proof", keep=6, colour=proof_colour),
+    Column("messages", "messages", dash, keep=5, right=True),
+    Column("why", "not banned because", dash, keep=7, cut=True),
+)
+PLAIN = (
+    "file",
+    "value",
+    "scope",
+    "type",
+    "scenario",
+    "kind",
+    "proof",
+    "time",
+    "duration",
+    "messages_to_ban",
+    "seconds_to_ban",
+    "reason",
+)
+"""Keys of a plain line, one line for each decision; new ones are only added at the end."""
+
+
+def replay(
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="pcap or pcapng files, also gzipped; - is stdin."),
+    ],
+    *,
+    output: OutputOption = Output.TABLE,
+    server: ServerOption = None,
+    domain: DomainOption = None,
+    rules: RulesOption = None,
+    port: PortOption = None,
+    any_port: Annotated[bool, typer.Option("--any-port", help="Look for SIP on every port.")] = False,
+    realtime: Annotated[
+        bool, typer.Option("--realtime", help="At the pace of the capture, not at full speed.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Run detection over captures and report alerts, decisions and how soon they came.
+
+    Every file starts with an empty memory. Nothing is blocked and no daemon is asked.
+
+    Exit codes: 0 nothing was decided, 3 somebody would have been banned, 1 a file could not be read
+    to its end (the others are still reported), 2 wrong usage.
+    """
+    settings = changed(
+        settings_of(config),
+        servers=server or (),
+        domains=domain or (),
+        rules=rules,
+        capture={"ports": tuple(port or ()), "any_port": any_port},
+    )
+    factory = pipeline_factory(settings, rules_of(settings))
+    reports = []
+    for name in files:
+        report = _replay_one(name, factory, realtime=realtime)
+        reports.append(report)
+        if output is Output.TABLE:
+            show_report(report)
+        elif output is Output.PLAIN:
+            write_plain([{"file": report["file"], **row} for row in report["decisions"]], PLAIN)
+        sys.stdout.flush()
+    if output is Output.JSON:
+        write_json({"files": reports})
+    errors = [report["error"] for report in reports if report["error"]]
+    if errors:
+        complain(*errors)
+        raise typer.Exit(FAILURE)
+    if any(report["decisions"] for report in reports):
+        raise typer.Exit(FOUND)
+
+
+def _replay_one(name: str, factory: Callable[[], Any], *, realtime: bool) -> Report:
+    """Give the report of one file, also when it cannot be opened."""
+    from shield.replay import replay_file
+
+    try:
+        with progress_bar(name) as progress:
+            result = replay_file(name, factory, realtime=realtime, progress=progress)
+    except (ShieldError, OSError) as error:
+        return {
+            "file": name,
+            "packets": 0,
+            "messages": 0,
+            "errors": {},
+            "alerts": [],
+            "decisions": [],
+            "error": _with_name(name, error),
+        }
+    return result.as_json()
+
+
+def _with_name(name: str, error: Exception) -> str:
+    text = str(getattr(error, "strerror", None) or error)
+    return text if name in text else f"{name}: {text}"
+
+
+@contextlib.contextmanager
+def progress_bar(name: str) -> Iterator[Callable[[float], None] | None]:
+    """Show a bar on standard error while it is a terminal; gives what moves it, or None."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name.rpartition("/")[2], total=1.0)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def show_report(report: Report) -> None:
+    """Print one file's report for people."""
+    decisions, alerts = report["decisions"], report["alerts"]
+    counts = f"{plural(report['packets'], 'packet')}, {plural(report['messages'], 'message')}"
+    found = f"{plural(len(alerts), 'alert')}, {plural(len(decisions), 'decision')}"
+    typer.echo(f"{paint(report['file'], '', bold=True)}: {counts}, {found}")
+    _table(decisions, _DECISIONS)
+    banned = {(row.get("value"), row.get("scenario")) for row in decisions}
+    _table(
+        [row for row in map(_alert, alerts) if (row["value"], row["scenario"]) not in banned], _ALERTS
+    )
+    if report["errors"]:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(report["errors"].items()))
+        typer.echo(f"  not understood: {reasons}")
+    if report["error"]:
+        typer.echo(paint(f"  stopped early: {report['error']}", "red"))
+
+
+def _alert(alert: Mapping[str, Any]) -> dict[str, Any]:
+    return {**alert, "value": alert.get("value") or alert.get("source") or alert.get("address") or ""}
+
+
+def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> None:
+    if not rows:
+        return
+    width = terminal_width()
+    lines = table_lines(rows, columns, width - 2 if width else None, colour=colours())
+    typer.echo("\n".join(f"  {line}" for line in lines))

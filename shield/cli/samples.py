@@ -1,0 +1,80 @@
+"""Runs the samples that rules ship with: captures of the attack, and of what must not be banned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shield.cli.render import plural
+from shield.cli.settings import pipeline_factory
+from shield.errors import ShieldError
+
+if TYPE_CHECKING:
+    from shield.config import Settings
+    from shield.detect.rule import Rule
+
+__all__ = ["run_samples", "samples_directory"]
+
+_KINDS = ("attack", "benign")
+
+
+def samples_directory() -> Path:
+    """Give the directory that holds the samples of built-in rules; in a checkout it exists."""
+    from shield.detect.rulefiles import builtin_directory
+
+    return builtin_directory().parent / "tests" / "rules"
+
+
+def run_samples(
+    settings: Settings, rules: Sequence[Rule], names: Sequence[str], directory: Path
+) -> list[dict[str, Any]]:
+    """Replay ``directory/NAME/{attack,benign}*.pcap`` of each name with all ``rules``.
+
+    Gives ``{"rule", "sample", "ok", "message"}`` for each sample, and one that is not ok for each
+    kind of sample that a rule lacks.
+    """
+    # Samples may be recorded on one machine; that its own address is allowed would prove nothing.
+    allowlist = replace(settings.allowlist, entries=(), builtin_loopback=False)
+    factory = pipeline_factory(replace(settings, allowlist=allowlist), rules)
+    return [result for name in names for result in _of_rule(name, directory / name, factory)]
+
+
+def _of_rule(name: str, directory: Path, factory: Any) -> Iterator[dict[str, Any]]:
+    for kind in _KINDS:
+        files = sorted(directory.glob(f"{kind}*.pcap"))
+        if not files:
+            yield _result(name, kind, ok=False, message=f"no {directory / kind}*.pcap")
+        for file in files:
+            ok, message = _judge(name, kind, file, factory)
+            yield _result(name, file.name, ok=ok, message=message)
+
+
+def _result(name: str, sample: str, *, ok: bool, message: str) -> dict[str, Any]:
+    return {"rule": name, "sample": sample, "ok": ok, "message": message}
+
+
+def _judge(name: str, kind: str, file: Path, factory: Any) -> tuple[bool, str]:
+    """Tell whether one sample came out as it must, and in words what came out."""
+    from shield.replay import replay_file
+
+    try:
+        report = replay_file(str(file), factory).as_json()
+    except ShieldError as error:
+        return False, str(error)
+    if report["error"]:
+        return False, report["error"]
+    alerts, decisions = report["alerts"], report["decisions"]
+    if kind == "benign":
+        if not decisions:
+            return True, f"nobody banned in {plural(report['messages'], 'message')}"
+        first = decisions[0]
+        return False, f"{first['value']} banned for {first['scenario']}"
+    if not report["messages"]:
+        return False, "holds no SIP message"
+    raised = [alert for alert in alerts if alert["scenario"] == name]
+    if raised:
+        return True, f"{plural(len(raised), 'alert')}"
+    others = ", ".join(sorted({alert["scenario"] for alert in alerts}))
+    return False, "no alert" if not others else f"only alerts of {others}"
