@@ -21,7 +21,8 @@ class SourceRecord:
     """One client address."""
 
     __slots__ = (
-        "_before", "_minute", "_now", "counters", "credit", "credit_time", "first_seen", "messages", "refused",
+        "_before", "_minute", "_now", "counters", "credit", "credit_time", "first_seen", "messages",
+        "refused",
     )  # fmt: skip
 
     def __init__(self, time: float) -> None:
@@ -84,7 +85,7 @@ class Sources:
         """Records dropped because there were too many sources."""
 
     def touch(self, address: bytes, time: float) -> SourceRecord:
-        """The record of an address, made if missing."""
+        """Give the record of an address, made if missing."""
         record = self.young.get(address)
         if record is None:
             record = self.old.pop(address, None)
@@ -96,7 +97,7 @@ class Sources:
         return record
 
     def get(self, address: bytes) -> SourceRecord | None:
-        """The record of an address, if there is one."""
+        """Give the record of an address, if there is one."""
         return self.young.get(address) or self.old.get(address)
 
     def _rotate(self) -> None:

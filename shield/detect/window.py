@@ -95,7 +95,7 @@ class Bucket:
         return int(self._level + 1e-9), int(self._proven + 1e-9)
 
     def forgive(self, key: Hashable) -> None:
-        """A success lets one drop out."""
+        """Let one drop out for a success."""
         del key
         self._level = max(0.0, self._level - 1.0)
 

@@ -55,8 +55,9 @@ class SipEvent:
     """One thing that happened; ``user`` and the tags are worked out when first asked for."""
 
     __slots__ = (
-        "_tag", "_user", "answers_challenge", "auth", "branch", "client", "client_port", "foreign_nonce", "kind", "payload",
-        "proofs", "repeat", "request", "response", "server", "server_port", "status", "time", "transport",
+        "_tag", "_user", "answers_challenge", "auth", "branch", "client", "client_port",
+        "foreign_nonce", "kind", "payload", "proofs", "repeat", "request", "response", "server",
+        "server_port", "status", "time", "transport",
     )  # fmt: skip
 
     kind: Kind
@@ -112,7 +113,7 @@ class SipEvent:
         self._tag: bytes | None = None
 
     def then(self, kind: Kind, time: float, response: Response | None, status: int) -> SipEvent:
-        """A later event of the same request."""
+        """Make a later event of the same request."""
         event = SipEvent.__new__(SipEvent)
         for name in self.__slots__:
             setattr(event, name, getattr(self, name))

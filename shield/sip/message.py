@@ -4,8 +4,8 @@ There are two ways through this module with one result. The short way takes mess
 usual spelling (canonical header names, ``Name: value``, CRLF) and costs a few microseconds. It
 gives up at the first sign of anything unusual: compact forms, odd case, folding, blanks before
 the colon, bare LF, missing header fields. Then ``parse_fully`` reads the same bytes with all the
-freedom of RFC 3261 section 7.3.1 and more, because an attacker chooses the spelling and real servers accept it.
-A property test feeds both ways the same bytes and compares.
+freedom of RFC 3261 section 7.3.1 and more (``shield.sip.full``), because an attacker chooses the
+spelling and real servers accept it. A property test feeds both ways the same bytes and compares.
 
 A message that breaks RFC 3261 is still returned, with ``defects`` naming what is wrong; only
 bytes without any SIP start line raise RemoteError.
@@ -14,53 +14,38 @@ bytes without any SIP start line raise RemoteError.
 from __future__ import annotations
 
 from shield.errors import RemoteError
+from shield.sip.full import BLANK, read_fully, split_header
 from shield.sip.grammar import COMPACT
+from shield.sip.names import (
+    MAX_HEADER_BYTES,
+    MAX_HEADER_LINES,
+    METHODS,
+    TOKEN_BYTES,
+    USUAL,
+    USUAL_NAMES,
+    usual_name,
+)
 
-__all__ = ["METHODS", "Message", "Request", "Response", "parse_fully", "parse_message", "usual_name"]
+__all__ = [
+    "MAX_HEADER_BYTES",
+    "MAX_HEADER_LINES",
+    "METHODS",
+    "Message",
+    "Request",
+    "Response",
+    "parse_fully",
+    "parse_message",
+    "usual_name",
+]
 
-MAX_HEADER_BYTES = 16_384
-"""A header longer than this is cut: Kamailio and Asterisk refuse such messages over UDP."""
-MAX_HEADER_LINES = 256
-"""RFC 3261 has no limit; real messages stay below 60."""
 MAX_LEARNED_NAMES = 2_048
 """Unknown header names (X-..., P-...) whose spelling was checked once; beyond, the full parser."""
 
-METHODS = frozenset(
-    b"INVITE ACK BYE CANCEL OPTIONS REGISTER PRACK SUBSCRIBE NOTIFY PUBLISH INFO REFER MESSAGE UPDATE".split()
-)
-"""RFC 3261 and its extensions (3262, 3311, 3428, 3515, 3903, 6086, 6665)."""
-
-_USUAL_NAMES = (
-    b"Via From To Call-ID CSeq Contact Max-Forwards Content-Length Content-Type User-Agent Server Allow"
-    b" Supported Require Proxy-Require Expires Min-Expires Authorization Proxy-Authorization"
-    b" WWW-Authenticate Proxy-Authenticate Authentication-Info Route Record-Route Accept Accept-Encoding"
-    b" Accept-Language Alert-Info Call-Info Date Error-Info In-Reply-To MIME-Version Organization Priority"
-    b" Reply-To Retry-After Subject Timestamp Unsupported Warning Content-Disposition Content-Encoding"
-    b" Content-Language Event Allow-Events Subscription-State Refer-To Referred-By Replaces Session-Expires"
-    b" Min-SE RAck RSeq Path Service-Route P-Asserted-Identity P-Preferred-Identity Privacy Diversion Reason"
-    b" Identity Identity-Info Accept-Contact Reject-Contact Request-Disposition SIP-ETag SIP-If-Match Join"
-).split()
-_USUAL = {name.lower(): name for name in _USUAL_NAMES}
-_USUAL_SET = frozenset(_USUAL_NAMES)
 _REPEATABLE = (b"Via", b"Record-Route", b"Route", b"Contact", b"Allow", b"Supported", b"Accept")
-_SINGLE = (b"From", b"To", b"Call-ID", b"CSeq", b"Max-Forwards", b"Content-Length")
-_BLANK = b" \t"
-_MANDATORY = (b"Via", b"From", b"To", b"Call-ID", b"CSeq")
-_TOKEN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.!%*_+`'~")
 
 # Names that the short way may take as they stand: usual spellings, and spellings of unknown
 # names that were looked at once. Grows by _learn only.
-_known: set[bytes] = set(_USUAL_NAMES)
-
-
-def usual_name(name: bytes) -> bytes:
-    """The spelling under which ``Message.fields`` holds a header field.
-
-    Compact forms and odd case of known names give the usual spelling; unknown names lower case.
-    """
-    low = name.lower()
-    low = COMPACT.get(low, low)
-    return _USUAL.get(low, low)
+_known: set[bytes] = set(USUAL_NAMES)
 
 
 class Message:
@@ -101,7 +86,7 @@ class Message:
     def get(self, name: bytes) -> bytes | None:
         """First value of a header field, its name in any spelling; None when absent."""
         usual = usual_name(name)
-        if usual in _USUAL_SET:
+        if usual in USUAL_NAMES:
             return self.fields.get(usual)
         spellings = [key for key in self.fields if key.lower() == usual]
         if len(spellings) > 1:
@@ -116,7 +101,7 @@ class Message:
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """All header fields in order: name in its usual spelling, unfolded value."""
-        return _split_header(self.head)[1]
+        return split_header(self.head)[1]
 
     @property
     def cseq_method(self) -> bytes:
@@ -153,14 +138,14 @@ class Response(Message):
         return f"<Response {self.status} {self.cseq.decode('latin-1')}>"
 
 
-def parse_message(payload: bytes) -> Request | Response:
+def parse_message(payload: bytes) -> Request | Response:  # noqa: PLR0911 - a call more costs each packet
     """Read one message; raises RemoteError when there is no SIP start line in it."""
     head, end, body = payload.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     start = lines[0]
     try:
         # From the last line to the first, so that of equal names the topmost stays.
-        fields: dict[bytes, bytes] = dict([line.split(b": ", 1) for line in lines[:0:-1]])  # type: ignore[misc]
+        fields: dict[bytes, bytes] = dict([line.split(b": ", 1) for line in lines[:0:-1]])
         via, from_, to, call_id, cseq = values = (
             fields[b"Via"],
             fields[b"From"],
@@ -231,9 +216,9 @@ def _learn(fields: dict[bytes, bytes]) -> bool:
     """Look at names that the short way has not met; False sends the message to the full parser."""
     for name in fields.keys() - _known:
         low = name.lower()
-        if not name or low in _USUAL or low in COMPACT or not _TOKEN.issuperset(name):
+        if not name or low in USUAL or low in COMPACT or not TOKEN_BYTES.issuperset(name):
             return False
-        if len(_known) >= MAX_LEARNED_NAMES + len(_USUAL):
+        if len(_known) >= MAX_LEARNED_NAMES + len(USUAL):
             return False
         _known.add(name)
     return True
@@ -245,42 +230,7 @@ def parse_fully(payload: bytes) -> Request | Response:
     Accepted beyond RFC 3261, since servers accept it: leading empty lines, bare LF, blanks around
     the colon, a missing final empty line, several blanks in the start line.
     """
-    text = payload.lstrip(b"\r\n \t\0")
-    head, body, ended = _cut(text)
-    defects: list[str] = [] if ended else ["no_end_of_header"]
-    if len(head) > MAX_HEADER_BYTES:
-        head = head[:MAX_HEADER_BYTES]
-        defects.append("header_too_long")
-    start, headers, faults = _split_header(head)
-    defects += faults
-    fields: dict[bytes, bytes] = {}
-    for name, value in headers:
-        if name in _SINGLE and name in fields and fields[name] != value:
-            defects.append("duplicate_" + name.decode().lower().replace("-", "_"))
-        fields.setdefault(name, value)
-    for name in _MANDATORY:
-        if not fields.get(name):
-            defects.append("no_" + name.decode().lower().replace("-", "_"))
-    cseq = _normal_cseq(fields.get(b"CSeq", b""), defects)
-    body = _cut_body(fields.get(b"Content-Length"), body, defects)
-    values = (
-        fields.get(b"Via", b""),
-        fields.get(b"From", b""),
-        fields.get(b"To", b""),
-        fields.get(b"Call-ID", b""),
-        cseq,
-    )
-    return _with_start_line(start, head, fields, body, values, defects)
-
-
-def _with_start_line(
-    start: bytes,
-    head: bytes,
-    fields: dict[bytes, bytes],
-    body: bytes,
-    values: tuple[bytes, bytes, bytes, bytes, bytes],
-    defects: list[str],
-) -> Request | Response:
+    start, head, fields, body, values, defects = read_fully(payload)
     # Only blank and tab part words, as in the short way: bytes.split() would take more.
     words = [word for word in start.replace(b"\t", b" ").split(b" ") if word]
     if len(words) >= 2 and words[0].upper() == b"SIP/2.0":
@@ -289,9 +239,9 @@ def _with_start_line(
             raise RemoteError("bad_status_line", start[:60].decode("latin-1"))
         response = Response(head, fields, body, values, tuple(defects))
         response.status = int(status)
-        response.reason = start[7:].lstrip(_BLANK)[3:].lstrip(_BLANK)
+        response.reason = start[7:].lstrip(BLANK)[3:].lstrip(BLANK)
         return response
-    if len(words) < 2 or not _TOKEN.issuperset(words[0]):
+    if len(words) < 2 or not TOKEN_BYTES.issuperset(words[0]):
         raise RemoteError("no_start_line", start[:60].decode("latin-1"))
     if words[-1].upper() != b"SIP/2.0":
         if b"SIP/" not in words[-1].upper() and not values[0]:
@@ -307,58 +257,3 @@ def _with_start_line(
     request.method = words[0]
     request.uri = words[1]
     return request
-
-
-def _cut(text: bytes) -> tuple[bytes, bytes, bool]:
-    """Header, body and whether an empty line stood between them."""
-    crlf, lf = text.find(b"\r\n\r\n"), text.find(b"\n\n")
-    mixed = text.find(b"\n\r\n")
-    ends = [(at, size) for at, size in ((crlf, 4), (lf, 2), (mixed, 3)) if at >= 0]
-    if not ends:
-        return text.rstrip(b"\r\n"), b"", False
-    at, size = min(ends)
-    return text[:at], text[at + size :], True
-
-
-def _split_header(head: bytes) -> tuple[bytes, list[tuple[bytes, bytes]], list[str]]:
-    """Start line, header fields with unfolded values, defects of single lines."""
-    lines = head.replace(b"\r\n", b"\n").split(b"\n")
-    headers: list[tuple[bytes, bytes]] = []
-    defects: list[str] = []
-    if len(lines) > MAX_HEADER_LINES:
-        del lines[MAX_HEADER_LINES:]
-        defects.append("too_many_header_lines")
-    for line in lines[1:]:
-        if line[:1] in (b" ", b"\t") and headers:
-            name, value = headers[-1]
-            headers[-1] = (name, (value + b" " + line.strip(_BLANK)).strip(_BLANK))
-            continue
-        name, colon, value = line.partition(b":")
-        name = name.strip(_BLANK)
-        if not colon or not name or not _TOKEN.issuperset(name):
-            defects.append("bad_header_line")
-            continue
-        headers.append((usual_name(name), value.strip(_BLANK)))
-    return lines[0].strip(_BLANK), headers, defects
-
-
-def _normal_cseq(value: bytes, defects: list[str]) -> bytes:
-    number, _, method = value.partition(b" ")
-    words = value.split()
-    if len(words) == 2 and words[0].isdigit() and len(words[0]) <= 10:
-        number, method = words
-    elif value:
-        defects.append("bad_cseq")
-    return number + b" " + method if value else b""
-
-
-def _cut_body(length: bytes | None, body: bytes, defects: list[str]) -> bytes:
-    if length is None:
-        return body
-    if not length.isdigit() or len(length) > 8:
-        defects.append("bad_content_length")
-        return body
-    wanted = int(length)
-    if wanted > len(body):
-        defects.append("body_too_short")
-    return body[:wanted]

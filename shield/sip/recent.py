@@ -30,7 +30,7 @@ class RecentMap(Generic[K, V]):
         """Entries forgotten before their time because the map was full."""
 
     def get(self, key: K) -> V | None:
-        """The value, or None."""
+        """Give the value, or None."""
         value = self.young.get(key)
         return value if value is not None else self.old.get(key)
 
