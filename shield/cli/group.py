@@ -103,7 +103,7 @@ class RootGroup(TyperGroup):
 
     def _run(self, *args: Any, **extra: Any) -> int:
         try:
-            result = super().main(*args, standalone_mode=False, **extra)
+            result = super().main(*args, **{**extra, "standalone_mode": False})
             sys.stdout.flush()
         except BrokenPipeError:
             return _quiet_pipe()

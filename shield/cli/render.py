@@ -28,6 +28,7 @@ __all__ = [
     "local_time",
     "paint",
     "plural",
+    "printable",
     "seconds",
     "table_lines",
     "terminal_width",
@@ -91,7 +92,7 @@ def table_lines(
     rows: Sequence[Row], columns: Sequence[Column], width: int | None, *, colour: bool
 ) -> list[str]:
     """Heading and rows as lines of at most ``width`` characters (None: as wide as it needs)."""
-    cells = [[_text(column.show(row.get(column.key))) for column in columns] for row in rows]
+    cells = [[printable(column.show(row.get(column.key))) for column in columns] for row in rows]
     widths = [
         max(len(column.title), *(len(line[index]) for line in cells)) if cells else len(column.title)
         for index, column in enumerate(columns)
@@ -154,7 +155,8 @@ def _cut(text: str, size: int) -> str:
     return text[: size - 1] + mark
 
 
-def _text(value: str) -> str:
+def printable(value: str) -> str:
+    """Give the text with what a terminal would act on replaced by question marks."""
     # Values come from attackers: nothing may move the cursor or start a new line.
     return value if value.isprintable() else "".join(c if c.isprintable() else "?" for c in value)
 
@@ -163,7 +165,7 @@ def _flat(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return " ".join(value.split("\t")) if value.isprintable() else _text(value)
+        return " ".join(value.split("\t")) if value.isprintable() else printable(value)
     if isinstance(value, list | tuple | dict):
         return json.dumps(value, ensure_ascii=True)
     return str(value)

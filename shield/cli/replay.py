@@ -149,7 +149,8 @@ def _replay_one(name: str, factory: Callable[[], Any], *, realtime: bool) -> Rep
             "decisions": [],
             "error": _with_name(name, error),
         }
-    return result.as_json()
+    report: Report = result.as_json()
+    return report
 
 
 def _with_name(name: str, error: Exception) -> str:

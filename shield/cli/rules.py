@@ -126,7 +126,7 @@ def _problems(path: Path) -> Sequence[str]:
 
 
 @app.command("test", context_settings=CONTEXT)
-def test(
+def run_tests(
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME]...", help="Rules to test; none: all.", show_default=False),
@@ -136,7 +136,7 @@ def test(
         typer.Option(
             "--samples",
             metavar="DIR",
-            help="Where NAME/attack*.pcap and NAME/benign*.pcap lie. Default: tests/rules of the checkout.",
+            help="Holds NAME/attack*.pcap and benign*.pcap. Default: tests/rules of the checkout.",
             show_default=False,
         ),
     ] = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,14 +65,18 @@ def _judge(name: str, kind: str, file: Path, factory: Any) -> tuple[bool, str]:
         return False, str(error)
     if report["error"]:
         return False, report["error"]
-    alerts, decisions = report["alerts"], report["decisions"]
-    if kind == "benign":
-        if not decisions:
-            return True, f"nobody banned in {plural(report['messages'], 'message')}"
-        first = decisions[0]
-        return False, f"{first['value']} banned for {first['scenario']}"
     if not report["messages"]:
         return False, "holds no SIP message"
+    return _benign(report) if kind == "benign" else _attack(name, report["alerts"])
+
+
+def _benign(report: Mapping[str, Any]) -> tuple[bool, str]:
+    for decision in report["decisions"]:
+        return False, f"{decision['value']} banned for {decision['scenario']}"
+    return True, f"nobody banned in {plural(report['messages'], 'message')}"
+
+
+def _attack(name: str, alerts: Sequence[Mapping[str, Any]]) -> tuple[bool, str]:
     raised = [alert for alert in alerts if alert["scenario"] == name]
     if raised:
         return True, f"{plural(len(raised), 'alert')}"

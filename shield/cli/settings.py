@@ -15,7 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from shield.config import Settings
-    from shield.detect.rulefiles import Rule
+    from shield.detect.rule import Rule
     from shield.pipeline import Pipeline
 
 __all__ = [
@@ -34,7 +34,7 @@ ServerOption = Annotated[
     typer.Option(
         "--server",
         metavar="ADDRESS",
-        help="Address or network of a SIP server of ours, never judged. Repeatable; adds to the configured.",
+        help="Address or network of a SIP server of ours, never judged; repeatable.",
         show_default=False,
     ),
 ]
@@ -43,7 +43,7 @@ DomainOption = Annotated[
     typer.Option(
         "--domain",
         metavar="NAME",
-        help="SIP domain of ours. Repeatable; adds to the configured.",
+        help="SIP domain of ours; repeatable.",
         show_default=False,
     ),
 ]
@@ -85,7 +85,7 @@ def changed(
     rules: Path | None = None,
     capture: dict[str, Any] | None = None,
 ) -> Settings:
-    """Settings with the command line's options on top; an option that was not given changes nothing."""
+    """Put the command line's options on top; one that was not given changes nothing."""
     detect = settings.detect
     detect = replace(detect, servers=(*detect.servers, *servers), domains=(*detect.domains, *domains))
     if rules is not None:

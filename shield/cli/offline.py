@@ -1,0 +1,92 @@
+"""What can be told while the daemon is down: the journal, opened to look at it only.
+
+The daemon's own word comes first everywhere; who reads an answer from here is told so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shield.blocklist.filters import parse_filter
+from shield.cli.group import complain
+from shield.cli.options import DEFAULT_CONFIG
+from shield.errors import SystemFailure
+from shield.net import Network
+
+if TYPE_CHECKING:
+    from shield.blocklist.journal import Journal
+
+__all__ = ["journal_decisions", "journal_path", "journal_show"]
+
+HISTORY = 50
+"""Past events of one address that are shown."""
+
+
+def journal_path() -> Path:
+    """Where the journal is: as configured, else the default."""
+    from shield.blocklist.journal import JournalSettings
+
+    try:
+        document = tomllib.loads(DEFAULT_CONFIG.read_text())
+        return Path(str(document["journal"]["path"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        # A broken file is reported by what needs it whole.
+        return Path(JournalSettings().path)
+
+
+def journal_decisions(text: str, why: str) -> list[dict[str, Any]]:
+    """Live decisions of the journal that match a filter; ``why`` is the daemon's absence.
+
+    Raises SystemFailure(``why``) when there is no journal either: the daemon is what is missing.
+    """
+    wanted = parse_filter(text)
+    now = time.time()
+    with _journal(why) as journal:
+        decisions = journal.load(now, now).decisions
+        rows = [decision.as_json(now) for decision in decisions if decision.until > now]
+    return [row for row in rows if wanted.matches(row, now)]
+
+
+def journal_show(value: str, why: str) -> dict[str, Any]:
+    """Tell of one address or network what the journal holds, in the shape of ``show``."""
+    network, now = Network.parse(value), time.time()
+    with _journal(why) as journal:
+        live = journal.load(now, now)
+        covering = [d for d in live.decisions if d.until > now and d.network.contains(network)]
+        allowed = [
+            entry.as_json(now)
+            for entry in live.allowed
+            if any(allowed.contains(network) for allowed in entry.networks)
+        ]
+        alerts, history = journal.alerts(value, HISTORY), journal.history(value, HISTORY)
+    known = "watched" if alerts or history else "unknown"
+    return {
+        "value": value,
+        "state": "allowed" if allowed else "banned" if covering else known,
+        "decisions": [decision.as_json(now) for decision in covering],
+        "allowlist": allowed[0] if allowed else None,
+        "alerts": alerts,
+        "history": history,
+        "source": None,
+    }
+
+
+@contextlib.contextmanager
+def _journal(why: str) -> Iterator[Journal]:
+    from shield.blocklist.journal import Journal
+
+    path = journal_path()
+    try:
+        journal = Journal.open_readonly(path)
+    except SystemFailure:
+        raise SystemFailure(why) from None
+    complain(f"{why}; this is what {path} says")
+    try:
+        yield journal
+    finally:
+        journal.close()

@@ -1,0 +1,151 @@
+"""``shield show``: everything known about one address, most of all why it is banned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from shield.cli.columns import DECISIONS, proof_colour
+from shield.cli.daemon import ask
+from shield.cli.options import Output, OutputOption, SocketOption, as_networks
+from shield.cli.render import (
+    Column,
+    colours,
+    dash,
+    local_time,
+    paint,
+    printable,
+    seconds,
+    table_lines,
+    terminal_width,
+    write_json,
+    write_plain,
+)
+from shield.errors import SystemFailure
+
+__all__ = ["show"]
+
+_STATES = {"banned": "red", "allowed": "green", "watched": "yellow"}
+_SHORT = 3
+"""Evidence messages shown of each alert; --all shows every one."""
+
+_HISTORY = (
+    Column("time", "time", local_time, keep=8),
+    Column("kind", "what", dash, keep=9),
+    Column("value", "value", dash, keep=5),
+    Column("scenario", "scenario", dash, keep=7, cut=True),
+    Column("proof", "proof", dash, keep=3, colour=proof_colour),
+    Column("duration", "for", seconds, keep=6, right=True),
+    Column("reason", "reason", dash, keep=4, cut=True),
+)
+
+Answer = Mapping[str, Any]
+
+
+def show(
+    value: Annotated[str, typer.Argument(metavar="ADDRESS", help="Address or network.")],
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", "-a", help="Every evidence message, whole.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+    socket: SocketOption = "",
+) -> None:
+    """Say why an address is banned or not: decisions, alerts with evidence, history."""
+    [wanted] = as_networks([value])
+    try:
+        answer: Answer = ask(socket, "show", value=wanted)
+    except SystemFailure as error:
+        from shield.cli.offline import journal_show
+
+        answer = journal_show(wanted, str(error))
+    if output is Output.JSON:
+        write_json(answer)
+    elif output is Output.PLAIN:
+        write_plain(_flat(wanted, answer), ("value", "key", "item"))
+    else:
+        _print(wanted, answer, everything=everything)
+
+
+def _print(value: str, answer: Answer, *, everything: bool) -> None:
+    state = str(answer.get("state") or "unknown")
+    typer.echo(f"{paint(value, '', bold=True)}: {paint(state, _STATES.get(state, ''), bold=True)}")
+    for line in _facts(answer):
+        typer.echo(f"  {printable(line)}")
+    _section("Decisions", answer.get("decisions"), DECISIONS)
+    alerts = alerts_of(answer)
+    if alerts:
+        typer.echo(paint("\nAlerts", "", bold=True))
+    for alert in alerts:
+        _print_alert(alert, everything=everything)
+    _section("History", answer.get("history"), _HISTORY)
+
+
+def _facts(answer: Answer) -> Iterable[str]:
+    """One line for each thing that is known beside decisions and alerts."""
+    allowed = answer.get("allowlist")
+    if allowed:
+        why = f" ({allowed['reason']})" if allowed.get("reason") else ""
+        left = allowed.get("remaining")
+        yield f"allowed by {allowed.get('value')}{why}" + (f", {seconds(left)} left" if left else "")
+    explained = answer.get("source") or {}
+    source = explained.get("source") or explained
+    if source.get("first_seen") is not None:
+        yield f"first seen {local_time(source['first_seen'])}"
+    if source.get("last_seen") is not None:
+        yield f"last seen {local_time(source['last_seen'])}"
+    facts = {key: source.get(key) for key in ("messages", "trust", "score", "proof")}
+    known = [f"{key} {text}" for key, text in facts.items() if text not in (None, "", [])]
+    if known:
+        yield ", ".join(known)
+    if explained.get("skipped"):
+        yield f"{explained['skipped']:,} packets skipped since it was banned"
+
+
+def alerts_of(answer: Answer) -> Sequence[Mapping[str, Any]]:
+    """Alerts of the journal, else those that the daemon remembers of the source."""
+    return answer.get("alerts") or (answer.get("source") or {}).get("alerts") or ()
+
+
+def _print_alert(alert: Mapping[str, Any], *, everything: bool) -> None:
+    head = f"{local_time(alert.get('time'))}  {alert.get('scenario')}"
+    facts = [f"{alert.get('proof', 'unproven')}", f"{alert.get('messages', 0):,} messages"]
+    if alert.get("why"):
+        facts.append(str(alert["why"]))
+    typer.echo(f"  {paint(printable(head), 'cyan')} ({printable(', '.join(facts))})")
+    for name, text in _pairs(alert.get("details")):
+        typer.echo(f"    {printable(name)}: {printable(text)}")
+    evidence = list(alert.get("evidence") or ())
+    for item in evidence if everything else evidence[:_SHORT]:
+        lines = str(item.get("message") or "").splitlines() or [""]
+        note = f"  [{item['note']}]" if item.get("note") else ""
+        typer.echo(f"    > {printable(lines[0])}{printable(note)}")
+        for line in lines[1:] if everything else ():
+            typer.echo(f"      {printable(line)}")
+    hidden = len(evidence) - _SHORT
+    if hidden > 0 and not everything:
+        typer.echo(f"    {hidden} more, see --all")
+
+
+def _pairs(details: Any) -> Iterable[tuple[str, str]]:
+    """Details come as an object or as a list of pairs."""
+    pairs = details.items() if isinstance(details, Mapping) else details or ()
+    return [(str(pair[0]), str(pair[1])) for pair in pairs]
+
+
+def _section(title: str, rows: Any, columns: Sequence[Column]) -> None:
+    if not rows:
+        return
+    typer.echo(paint(f"\n{title}", "", bold=True))
+    width = terminal_width()
+    for line in table_lines(rows, columns, width - 2 if width else None, colour=colours()):
+        typer.echo(f"  {line}")
+
+
+def _flat(value: str, answer: Answer) -> Iterable[dict[str, Any]]:
+    yield {"value": value, "key": "state", "item": answer.get("state")}
+    for key in ("decisions", "alerts", "history"):
+        for item in (alerts_of(answer) if key == "alerts" else answer.get(key)) or ():
+            yield {"value": value, "key": key.removesuffix("s"), "item": item}

@@ -1,0 +1,166 @@
+"""``shield status``, ``watch`` and ``reload``: how the daemon is doing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from shield.blocklist.filters import parse_filter
+from shield.cli.daemon import ask, connect
+from shield.cli.group import FAILURE
+from shield.cli.options import FilterArgument, Output, OutputOption, SocketOption
+from shield.cli.render import local_time, paint, printable, seconds, write_json, write_plain
+
+__all__ = ["event_line", "reload", "status", "status_lines", "watch"]
+
+_DURATIONS = frozenset({"uptime", "lag", "retry_wait", "age"})
+_KINDS = ("alert", "change")
+
+
+def status(
+    stats: Annotated[bool, typer.Option("--stats", help="All counters instead, by part.")] = False,
+    output: OutputOption = Output.TABLE,
+    socket: SocketOption = "",
+) -> None:
+    """Show mode, uptime, bans, parts and warnings of the daemon.
+
+    Exit code 1 when there are warnings, or no daemon.
+    """
+    answer: Mapping[str, Any] = ask(socket, "stats" if stats else "status")
+    warnings = answer.get("warnings") or ()
+    if output is Output.JSON:
+        write_json(answer)
+    elif output is Output.PLAIN:
+        write_plain(({"key": k, "value": v} for k, v in _flatten(answer)), ("key", "value"))
+    else:
+        for line in status_lines(answer):
+            typer.echo(line)
+        for warning in warnings:
+            typer.echo(paint(f"warning: {printable(str(warning))}", "yellow", bold=True))
+    if warnings:
+        raise typer.Exit(FAILURE)
+
+
+def status_lines(answer: Mapping[str, Any]) -> Iterable[str]:
+    """One line for each plain value, one for each part with its values behind it."""
+    plain = {k: v for k, v in answer.items() if k != "warnings" and not isinstance(v, Mapping | list)}
+    parts = {k: v for k, v in answer.items() if isinstance(v, Mapping | list) and k != "warnings"}
+    width = max((len(key) for key in answer), default=0) + 2
+    for key, value in plain.items():
+        yield f"{key.replace('_', ' '):<{width}}{_value(key, value)}"
+    for key, value in parts.items():
+        pairs = ((k, v) for k, v in _flatten(value) if v not in (None, "", [], {}))
+        text = ", ".join(f"{k.replace('_', ' ')} {_value(k, v)}" for k, v in pairs)
+        yield f"{key.replace('_', ' '):<{width}}{text or '-'}"
+
+
+def _value(key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if key in _DURATIONS:
+        return seconds(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    return printable(str(value)) if value is not None else "-"
+
+
+def _flatten(data: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(data, list) and prefix:
+        yield prefix, ", ".join(map(str, data))
+    elif isinstance(data, list):
+        yield from ((str(index + 1), item) for index, item in enumerate(data))
+    else:
+        yield prefix, data
+
+
+def watch(
+    terms: FilterArgument = None,
+    *,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option("--kind", "-k", help="Only alert or only change.", show_default=False),
+    ] = None,
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=0, metavar="N", help="End after N events; 0 goes on.")
+    ] = 0,
+    output: OutputOption = Output.TABLE,
+    socket: SocketOption = "",
+) -> None:
+    """Print alerts and changes of the blocklist as they happen, until Ctrl-C.
+
+    Takes the filters of shield list. JSON output is one object a line.
+    """
+    wrong = [name for name in kind or () if name not in _KINDS]
+    if wrong:
+        raise typer.BadParameter(f"--kind: {wrong[0]!r} is not one of {', '.join(_KINDS)}")
+    text = " ".join(terms or ())
+    parse_filter(text)
+    seen = 0
+    with contextlib.suppress(KeyboardInterrupt), connect(socket) as client:
+        for event in client.stream("watch", filter=text or None, kinds=kind or None):
+            _print_event(event, output)
+            seen += 1
+            if seen == count:
+                break
+
+
+def _print_event(event: Mapping[str, Any], output: Output) -> None:
+    if output is Output.JSON:
+        sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
+    elif output is Output.PLAIN:
+        row = _event(event)
+        write_plain([row], ("time", "event", "value", "scenario", "proof", "reason"))
+    else:
+        typer.echo(event_line(event))
+    sys.stdout.flush()
+
+
+def _event(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring alert and change under the same keys, wherever the event keeps its parts."""
+    inner = event.get("alert") or event.get("decision") or event
+    inner = inner if isinstance(inner, Mapping) else event
+    what = event.get("change") or event.get("kind") or event.get("event") or event.get("type")
+    return {
+        "time": event.get("time") or inner.get("time"),
+        "event": "alert" if "alert" in event or event.get("event") == "alert" else what,
+        "value": inner.get("value") or inner.get("source") or "",
+        "scenario": inner.get("scenario") or "",
+        "proof": inner.get("proof") or "",
+        "reason": event.get("why") or event.get("reason") or inner.get("reason") or "",
+        "duration": inner.get("duration"),
+    }
+
+
+def event_line(event: Mapping[str, Any]) -> str:
+    """One event for people."""
+    row = _event(event)
+    parts = [local_time(row["time"]), f"{row['event']!s:<8}", f"{row['value']!s:<15}", row["scenario"]]
+    parts += [row["proof"]]
+    if row["duration"] is not None and row["event"] != "alert":
+        parts.append(f"for {seconds(row['duration'])}")
+    if row["reason"]:
+        parts.append(f"({row['reason']})")
+    line = printable("  ".join(str(part) for part in parts if part))
+    return paint(line, "yellow") if row["event"] == "alert" else line
+
+
+def reload(output: OutputOption = Output.TABLE, socket: SocketOption = "") -> None:
+    """Make the daemon read configuration and rules again; a mistake in them changes nothing."""
+    answer = ask(socket, "reload")
+    if output is Output.JSON:
+        write_json(answer)
+        return
+    typer.echo("reloaded")
+    if isinstance(answer, Mapping):
+        for line in status_lines({k: v for k, v in answer.items() if v}):
+            typer.echo(line)
