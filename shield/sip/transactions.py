@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from shield.errors import InputError
+from shield.errors import InputError, RemoteError
 from shield.net import Datagram, pack
 from shield.sip.event import NONCE, TO_TAG, Kind, SipEvent
-from shield.sip.headers import fast_auth, fast_branch, fast_tag
+from shield.sip.grammar import split_values
+from shield.sip.headers import fast_auth, fast_branch, fast_tag, parse_challenge, parse_via
 from shield.sip.message import Request, Response
 from shield.sip.recent import RecentMap
 from shield.sip.servers import Servers
-from shield.sip.uri import fast_host
 
 __all__ = ["Tracker", "TrackerStats"]
 
@@ -42,8 +42,13 @@ CHALLENGE_GRACE = 3.0
 2 s (timer E), so three seconds after the last challenge nobody is still about to answer."""
 NONCE_FRESH = 30.0
 """A nonce older than this may have expired at the server: its refusal is no wrong password."""
+MAX_REALMS = 4
+"""Realms that may challenge one Call-ID before every further challenge counts as a refusal: a chain
+of proxies has two or three, and some servers take the realm from what the client sent."""
 
 _SHARED = b""
+_CHALLENGES = (b"WWW-Authenticate", b"Proxy-Authenticate")
+_CREDENTIALS = (b"Authorization", b"Proxy-Authorization")
 _ANSWER_CODES_AFTER_LOGIN = frozenset({408, 480, 486, 487, 600, 603})
 """A call with credentials that ends so was let through to its callee."""
 
@@ -56,18 +61,33 @@ class TrackerStats:
     stray_responses: int = 0
     """Responses from another address than the request went to."""
     abandoned: int = 0
+    unwatched_challenges: int = 0
+    """Challenges whose taking up was not watched to the end because there were too many."""
 
 
 class _Dialog:
     """What is remembered of one Call-ID of one client while it authenticates."""
 
-    __slots__ = ("attempts", "challenge", "cseq", "deadline", "issued", "nonce", "tag", "unused")
+    __slots__ = (
+        "attempts",
+        "challenge",
+        "cseq",
+        "deadline",
+        "issued",
+        "nonces",
+        "realms",
+        "tag",
+        "unused",
+    )
 
     def __init__(self, cseq: int, tag: bytes) -> None:
         self.cseq = cseq
         self.tag = tag
         self.attempts = 0
-        self.nonce = b""
+        self.nonces: tuple[bytes, ...] = ()
+        """Those of the latest challenge."""
+        self.realms: tuple[bytes, ...] = ()
+        """All that challenged so far."""
         self.issued = 0.0
         self.unused = False
         self.challenge: SipEvent | None = None
@@ -93,41 +113,37 @@ class Tracker:
     def forgotten(self) -> int:
         """Entries that were dropped before their time because a table was full."""
         maps = (self._pending, self._dialogs, self._answered, self._nonces, self._tags)
-        return sum(table.dropped for table in maps)
+        return sum(table.dropped for table in maps) + self.stats.unwatched_challenges
 
     def request(self, datagram: Datagram, request: Request) -> SipEvent:
-        """A request was seen; gives its REQUEST, RETRANSMISSION or COMPLETED event."""
+        """Take a request; gives its REQUEST, RETRANSMISSION or COMPLETED event."""
         branch = fast_branch(request.via) or b""
         if request.method == b"ACK":
             return self._ack(SipEvent(Kind.REQUEST, datagram, request, branch))
-        key = (datagram.source, request.call_id, request.cseq, branch)
+        key = (datagram.source, request.call_id, request.cseq.lstrip(b"0"), branch)
         if self._pending.get(key) is not None:
             return SipEvent(Kind.RETRANSMISSION, datagram, request, branch)
         event = SipEvent(Kind.REQUEST, datagram, request, branch)
         self._pending.put(key, event)
         fields = request.fields
-        credentials = fields.get(b"Authorization") or fields.get(b"Proxy-Authorization")
-        if credentials is not None:
-            self._credentials(event, request, credentials)
+        if b"Authorization" in fields or b"Proxy-Authorization" in fields:
+            self._credentials(event, request)
         if event.client not in self.servers.known:
             self._relay(event, request)
         return event
 
     def response(self, datagram: Datagram, response: Response) -> SipEvent | None:
-        """A response was seen; gives the event that it makes of its request, if any."""
+        """Take a response; gives the event that it makes of its request, if any."""
         branch = fast_branch(response.via) or b""
-        event = self._pending.get((datagram.destination, response.call_id, response.cseq, branch))
-        if event is None:
-            self.stats.unmatched_responses += 1
-            return None
-        if event.server != datagram.source:
-            self.stats.stray_responses += 1
+        # Some servers write the CSeq number anew, without the zeros that a client put before it.
+        cseq = response.cseq.lstrip(b"0")
+        event = self._pending.get((datagram.destination, response.call_id, cseq, branch))
+        if event is None or event.server != datagram.source:
+            self._unpaired(event)
             return None
         status = response.status
         if status < 200:
-            if status > 100 and event.auth is None and event.method == b"INVITE":
-                return event.then(Kind.PROGRESS, datagram.time, response, status)
-            return None
+            return self._provisional(event, response, datagram.time)
         if event.status:
             self._challenged_again(event, status, datagram.time)
             return None
@@ -157,6 +173,17 @@ class Tracker:
             dialog.challenge = None
         return events
 
+    def _unpaired(self, event: SipEvent | None) -> None:
+        if event is None:
+            self.stats.unmatched_responses += 1
+        else:
+            self.stats.stray_responses += 1
+
+    def _provisional(self, event: SipEvent, response: Response, time: float) -> SipEvent | None:
+        if response.status > 100 and event.auth is None and event.method == b"INVITE":
+            return event.then(Kind.PROGRESS, time, response, response.status)
+        return None
+
     def _final(self, event: SipEvent, response: Response, time: float) -> SipEvent:
         status, invite = response.status, event.method == b"INVITE"
         if invite and status < 300:
@@ -171,50 +198,51 @@ class Tracker:
         return event.then(Kind.REFUSED if status == 403 else Kind.ANSWER, time, response, status)
 
     def _challenged(self, event: SipEvent, response: Response, time: float) -> SipEvent | None:
-        """401 or 407 (RFC 3261 section 22): note whom the nonce went to; wait for credentials."""
-        fields = response.fields
-        value = fields.get(b"WWW-Authenticate") or fields.get(b"Proxy-Authenticate") or b""
-        challenge = fast_auth(value)
-        nonce = challenge[1] if challenge is not None else b""
-        if nonce:
+        """401 or 407 (RFC 3261 section 22): note whom the nonces went to; wait for credentials."""
+        lines = _values(response, _CHALLENGES, b"-authenticate")
+        challenges = [auth for auth in map(fast_auth, lines) if auth is not None]
+        nonces = tuple(auth[1] for auth in challenges if auth[1])
+        for nonce in nonces:
             owner = self._nonces.get(nonce)
             self._nonces.put(nonce, event.client if owner is None or owner == event.client else _SHARED)
         key = (event.client, response.call_id)
         dialog = self._dialogs.get(key)
         if dialog is None:
             dialog = _Dialog(_number(response.cseq), event.tag)
-            self._dialogs.put(key, dialog)
-        refused = (
-            event.auth is not None and event.answers_challenge and b"stale=true" not in value.lower()
-        )
-        dialog.nonce, dialog.issued, dialog.unused = nonce, time, True
-        if refused:
+        self._dialogs.put(key, dialog)  # also a known one: it is young again
+        elsewhere = _new_realm(dialog, {auth[3] for auth in challenges})
+        refused = event.auth is not None and event.answers_challenge and not elsewhere
+        dialog.nonces, dialog.issued, dialog.unused = nonces, time, True
+        if refused and not _stale(lines):
             dialog.challenge = None
             return event.then(Kind.REFUSED, time, response, response.status)
         dialog.challenge = event
         dialog.deadline = time + CHALLENGE_GRACE
+        if len(self._challenges) >= MAX_DIALOGS:
+            self.stats.unwatched_challenges += 1
         self._challenges.append((dialog.deadline, key))
         return None
 
     def _challenged_again(self, event: SipEvent, status: int, time: float) -> None:
-        """The same challenge was sent again: the client gets as long again to answer it."""
+        """Give the client as long again to answer: the same challenge was sent again."""
         if status in (401, 407) and event.request is not None:
             dialog = self._dialogs.get((event.client, event.request.call_id))
             if dialog is not None and dialog.challenge is not None:
                 dialog.deadline = time + CHALLENGE_GRACE
 
-    def _credentials(self, event: SipEvent, request: Request, value: bytes) -> None:
+    def _credentials(self, event: SipEvent, request: Request) -> None:
         """Note what the credentials prove and whether the client guesses or repeats."""
-        auth = fast_auth(value)
-        if auth is None:
+        lines = _values(request, _CREDENTIALS, b"authorization")
+        found = [auth for auth in map(fast_auth, lines) if auth is not None]
+        if not found:
             return
-        nonce = auth[1]
-        event.auth = auth[:3]
-        owner = self._nonces.get(nonce)
-        if owner == event.client:
+        owners = [self._nonces.get(auth[1]) for auth in found]
+        if event.client in owners:
             event.proofs |= NONCE
-        elif owner:
-            event.foreign_nonce = True
+            event.auth = found[owners.index(event.client)][:3]
+        else:
+            event.foreign_nonce = any(owners)
+            event.auth = found[0][:3]
         key = (event.client, request.call_id)
         number = _number(request.cseq)
         dialog = self._dialogs.get(key)
@@ -222,8 +250,9 @@ class Tracker:
             dialog = _Dialog(number, event.tag)
         else:
             event.repeat = dialog.attempts > 0 and number > dialog.cseq and event.tag == dialog.tag
-            fresh = nonce == dialog.nonce and event.time - dialog.issued < NONCE_FRESH
-            ignores = bool(dialog.nonce) and nonce != dialog.nonce
+            taken_up = any(auth[1] in dialog.nonces for auth in found)
+            fresh = taken_up and event.time - dialog.issued < NONCE_FRESH
+            ignores = bool(dialog.nonces) and not taken_up
             event.answers_challenge = dialog.unused and (fresh or ignores)
             dialog.cseq, dialog.tag = number, event.tag
         dialog.unused = False
@@ -249,17 +278,55 @@ class Tracker:
         self._tags.put(tag[:TAG_PREFIX], client if owner is None or owner == client else _SHARED)
 
     def _relay(self, event: SipEvent, request: Request) -> None:
-        """A second Via that belongs to a request which this client had received makes it a proxy."""
-        if request.head.count(b"\nVia:") < 2 and b"," not in request.via:
+        """Learn a proxy: its second Via belongs to a request which it had received before."""
+        head = request.head
+        if head.count(b"\nVia:") + head.count(b"\nv:") == 1 and b"," not in request.via:
             return
-        values = [part.strip() for line in request.all(b"Via") for part in line.split(b",")]
+        values = [value for line in request.all(b"Via") for value in split_values(line)]
         if len(values) < 2:
             return
         below = values[1]
         origin = _sent_from(below)
-        first = self._pending.get((origin, request.call_id, request.cseq, fast_branch(below) or b""))
+        branch = fast_branch(below) or b""
+        first = self._pending.get((origin, request.call_id, request.cseq.lstrip(b"0"), branch))
         if first is not None and first.server == event.client:
             self.servers.relayed(event.client, origin)
+
+
+def _values(message: Request | Response, names: tuple[bytes, bytes], mark: bytes) -> list[bytes]:
+    """Values of all header fields of two names; ``mark`` is what both contain, in lower case.
+
+    Several lines are read one by one only when there seem to be several: one for each realm, or one
+    for each algorithm (RFC 8760).
+    """
+    if message.head.lower().count(mark) > 1:
+        return [value for name, value in message.headers if name in names]
+    value = message.fields.get(names[0]) or message.fields.get(names[1])
+    return [value] if value else []
+
+
+def _new_realm(dialog: _Dialog, realms: set[bytes]) -> bool:
+    """Whether another server of the chain asks for the first time (RFC 3261 section 22.3).
+
+    Then the server before it has taken the credentials.
+    """
+    fresh = realms.difference(dialog.realms)
+    if len(dialog.realms) >= MAX_REALMS or not fresh:
+        return False
+    another = bool(dialog.realms) and fresh == realms
+    dialog.realms += tuple(sorted(fresh))[:MAX_REALMS]
+    return another
+
+
+def _stale(lines: list[bytes]) -> bool:
+    """Whether a challenge says that the digest was right and only its nonce too old."""
+    for value in lines:
+        try:
+            if parse_challenge(value).stale:
+                return True
+        except RemoteError:
+            continue
+    return False
 
 
 def _number(cseq: bytes) -> int:
@@ -267,14 +334,10 @@ def _number(cseq: bytes) -> int:
     return int(digits) if digits.isdigit() and len(digits) <= 10 else 0
 
 
-def _sent_from(via: bytes) -> bytes:
+def _sent_from(value: bytes) -> bytes:
     """Packed address in ``received`` or in the sent-by of a Via value; empty when it is a name."""
-    at = via.find(b"received=")
-    if at >= 0:
-        host = via[at + 9 :].partition(b";")[0].strip()
-    else:
-        host = fast_host(b"sip:" + via.partition(b" ")[2].partition(b";")[0].strip()) or b""
     try:
-        return pack(host.decode("ascii", "replace"))
-    except InputError:
+        via = parse_via(value)
+        return pack((via.received or via.host).decode("ascii", "replace"))
+    except (InputError, RemoteError):
         return b""
