@@ -30,4 +30,4 @@ def run(
         return
     from shield.node import run_node
 
-    run_node(settings)
+    run_node(settings, reload=lambda: settings_of(config))

@@ -126,18 +126,13 @@ def _print_event(event: Mapping[str, Any], output: Output) -> None:
 
 
 def _event(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring alert and change under the same keys, wherever the event keeps its parts."""
-    inner = event.get("alert") or event.get("decision") or event
-    inner = inner if isinstance(inner, Mapping) else event
-    what = event.get("change") or event.get("kind") or event.get("event") or event.get("type")
+    """Bring alert and change under the same keys."""
+    keys = ("time", "value", "scenario", "proof", "duration")
+    what = "alert" if event.get("event") == "alert" else event.get("change")
     return {
-        "time": event.get("time") or inner.get("time"),
-        "event": "alert" if "alert" in event or event.get("event") == "alert" else what,
-        "value": inner.get("value") or inner.get("source") or "",
-        "scenario": inner.get("scenario") or "",
-        "proof": inner.get("proof") or "",
-        "reason": event.get("why") or event.get("reason") or inner.get("reason") or "",
-        "duration": inner.get("duration"),
+        **{key: event.get(key) for key in keys},
+        "event": what,
+        "reason": event.get("why") or event.get("reason"),
     }
 
 
