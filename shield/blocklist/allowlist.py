@@ -111,6 +111,25 @@ class Allowlist:
         if problems:
             raise ConfigError(*problems)
 
+    def use(self, settings: AllowlistSettings) -> None:
+        """Take over a configuration read again; raises ConfigError, and changes nothing, if it is wrong.
+
+        The caller asks the Blocklist to ``enforce_allowlist`` at once.
+        """
+        fresh = {e.value: e for e in Allowlist(settings)._entries.values()}
+        self.settings = settings
+        for entry in list(self._entries.values()):
+            if entry.origin in _FIXED and entry.value not in fresh:
+                self._drop(entry)
+        for value, entry in fresh.items():
+            known = self._entries.get(value)
+            if known is not None and known.origin in _FIXED:
+                continue
+            if known is not None:
+                entry = replace(entry, networks=known.networks)  # noqa: PLW2901 - a name keeps its answer
+                self._drop(known)
+            self._store(entry)
+
     def add(
         self,
         value: str,
