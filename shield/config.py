@@ -25,6 +25,8 @@ from typing import Any, Literal
 
 from shield.blocklist.allowlist import AllowlistSettings
 from shield.blocklist.blocklist import BlocklistSettings
+from shield.blocklist.journal import JournalSettings
+from shield.blocklist.policy import PolicySettings
 from shield.capture.settings import CaptureSettings
 from shield.control.settings import ControlSettings
 from shield.detect.settings import DetectSettings
@@ -79,8 +81,10 @@ class Settings:
     node: NodeSettings = field(default_factory=NodeSettings)
     capture: CaptureSettings = field(default_factory=CaptureSettings)
     detect: DetectSettings = field(default_factory=DetectSettings)
+    policy: PolicySettings = field(default_factory=PolicySettings)
     blocklist: BlocklistSettings = field(default_factory=BlocklistSettings)
     allowlist: AllowlistSettings = field(default_factory=AllowlistSettings)
+    journal: JournalSettings = field(default_factory=JournalSettings)
     firewall: FirewallSettings = field(default_factory=FirewallSettings)
     control: ControlSettings = field(default_factory=ControlSettings)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from shield.durations import MAX_DURATION
 from shield.errors import ConfigError
 
 __all__ = ["DEFAULT_SOCKET", "PATH_BYTES", "ControlSettings"]
@@ -27,6 +28,8 @@ class ControlSettings:
     """Permission bits of the socket, octal. Whoever may write to it may ban and unban."""
     group: str = ""
     """Group that owns the socket; empty leaves the daemon's own group."""
+    ban_time: float = 86_400.0
+    """Seconds of an operator's ban that names no duration."""
 
     @property
     def mode_bits(self) -> int:
@@ -43,5 +46,7 @@ class ControlSettings:
             problems.append(f'control.mode: {self.mode!r} must be octal bits such as "0660"')
         elif self.mode_bits & 0o002:
             problems.append(f"control.mode: {self.mode!r} lets every user of this machine ban and unban")
+        if not 0 < self.ban_time <= MAX_DURATION:
+            problems.append(f"control.ban_time: {self.ban_time} is not between 0 and ten years")
         if problems:
             raise ConfigError(*problems)

@@ -1,0 +1,143 @@
+"""Health: what ``status`` and ``stats`` tell about a running node, and what is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, is_dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
+
+from shield.capture.stats import LiveStats
+from shield.config import Settings
+from shield.hub import Hub
+
+__all__ = ["Capture", "Health"]
+
+DROPPED_SHARE = 0.001
+"""Share of frames that the kernel may drop before it is a warning: an attack may start in them."""
+
+
+class Capture(Protocol):
+    """What is asked of the live source."""
+
+    stats: LiveStats
+
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        """Names of the interfaces that are open now."""
+        ...
+
+
+@dataclass
+class Health:
+    """Looks at the parts; raises nothing and changes nothing."""
+
+    settings: Settings
+    hub: Hub
+    capture: Capture
+    started: float
+    """Node time."""
+    control: Any = None
+    """The counters of the control socket."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """What went wrong and still is, by subject: ``reload``, a name that does not resolve."""
+
+    def status(self, now: float) -> dict[str, Any]:
+        """Give the state in short."""
+        pipeline, live = self.hub.pipeline, self.capture.stats
+        counts = pipeline.blocklist.counts()
+        return {
+            "name": self.settings.node.name,
+            "mode": self.settings.node.mode.value,
+            "version": _version(),
+            "uptime": round(now - self.started, 3),
+            "interfaces": list(self.capture.interfaces),
+            "capture": {
+                "received": live.received,
+                "dropped": live.dropped,
+                "messages": pipeline.decoder.stats.messages,
+                "skipped": pipeline.decoder.stats.skipped,
+                "errors": sum(pipeline.decoder.stats.errors.values()),
+            },
+            "bans": {
+                "total": counts["banned"],
+                "proven": counts["proven"],
+                "unproven": counts["unproven"],
+                "networks": counts["proven_networks"] + counts["unproven_networks"],
+            },
+            "alerts": sum(self.hub.matched.values()),
+            "allowlist": {"entries": len(pipeline.allowlist)},
+            "firewall": self.firewall(),
+            "journal": self.hub.journal.stats.as_json() | {"unsaved": self.hub.unsaved},
+            "warnings": self.warnings(),
+        }
+
+    def firewall(self) -> dict[str, Any]:
+        """Give the state of the firewall; of ``observe`` that there is none."""
+        mode = self.settings.node.mode.value
+        if self.hub.feed is None:
+            return {"mode": mode, "backend": None}
+        return {"mode": mode, **self.hub.feed.status()}
+
+    def stats(self) -> dict[str, Any]:
+        """Give all counters, by part."""
+        hub, pipeline = self.hub, self.hub.pipeline
+        return {
+            "capture": _plain(self.capture.stats),
+            "decoder": _plain(pipeline.decoder.stats),
+            "pipeline": pipeline.stats.as_json(),
+            "scenarios": dict(hub.matched),
+            "detection": _plain(pipeline.engine.stats),
+            "policy": _plain(pipeline.policy.stats),
+            "blocklist": pipeline.blocklist.stats.as_json() | pipeline.blocklist.counts(),
+            "firewall": self.firewall(),
+            "journal": hub.journal.stats.as_json()
+            | {"unsaved": hub.unsaved, "alerts_dropped": hub.alerts_unsaved_lost},
+            "watch": {
+                "watchers": len(hub.watchers),
+                "events": hub.watchers.events,
+                "dropped": hub.watchers.dropped,
+            },
+            "control": _plain(self.control),
+        }
+
+    def warnings(self) -> list[str]:
+        """List what an operator should know, one line each; empty when all is well."""
+        hub, live = self.hub, self.capture.stats
+        found = [f"{subject}: {text}" for subject, text in self.problems.items()]
+        if not self.capture.interfaces:
+            found.append("capture: no interface is open")
+        if live.dropped > DROPPED_SHARE * live.received:
+            found.append(
+                f"capture: the kernel dropped {live.dropped:,} of {live.received:,} frames "
+                "(capture.buffer_bytes)"
+            )
+        if hub.feed is not None and hub.feed.stats.failing:
+            found.append(f"firewall: {hub.feed.stats.last_error}")
+        journal = hub.journal.stats
+        if journal.pending or journal.lost:
+            found.append(f"journal: {journal.pending:,} records wait, {journal.lost:,} are lost")
+        evicted = hub.pipeline.blocklist.stats.evicted_proven
+        if evicted:
+            found.append(
+                f"blocklist: {evicted:,} proven bans had to make room (blocklist.max_decisions)"
+            )
+        if hub.watchers.dropped:
+            found.append(f"watch: {hub.watchers.dropped:,} events were lost by slow watchers")
+        return found
+
+
+def _plain(stats: Any) -> dict[str, Any]:
+    """Counters as JSON takes them."""
+    if stats is None:
+        return {}
+    # Not asdict(): of a Counter it makes a Counter of pairs (before Python 3.12).
+    names = [f.name for f in fields(stats)] if is_dataclass(stats) else list(vars(stats))
+    values = ((name, getattr(stats, name)) for name in names)
+    return {name: dict(value) if isinstance(value, dict) else value for name, value in values}
+
+
+def _version() -> str:
+    try:
+        return version("shield-sip")
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,339 @@
+"""Node: builds the parts and runs them in one task group. What they do stands in them; here is when.
+
+Packets are read in the event loop; after each batch everything else has its turn. Only what may wait for
+somebody else, the kernel's answer about its sets and DNS, runs in threads of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import fields, replace
+from functools import partial
+from typing import Any
+
+from shield.blocklist.allowlist import Allowlist
+from shield.blocklist.blocklist import Blocklist
+from shield.blocklist.journal import Journal
+from shield.capture.addresses import own_addresses
+from shield.capture.live import LiveSource
+from shield.config import Mode, Settings
+from shield.control.server import ControlServer
+from shield.detect.rulefiles import load_rules
+from shield.dispatch import NodeDispatcher
+from shield.errors import ConfigError, ShieldError
+from shield.firewall.feed import Feed
+from shield.firewall.registry import make_backend
+from shield.health import Health
+from shield.hub import Hub
+from shield.net import Network, pack
+from shield.pipeline import Pipeline
+
+__all__ = ["Node", "run_node"]
+
+BATCH = 256
+"""Frames that are read before something else has its turn: a few milliseconds of work."""
+
+SAVE_SECONDS = 0.2
+"""What kill -9 may cost: changes younger than this. The kernel's sets hold them all the same."""
+
+PRUNE_SECONDS = 3600.0
+
+OWN_SECONDS = 60.0
+"""Between two looks at the addresses of this machine: one that came up must not be judged."""
+
+RESOLVE_SECONDS = 5.0
+"""Between two looks which names of the allowlist are due."""
+
+_log = logging.getLogger("shield")
+_now = time.monotonic
+
+
+def run_node(settings: Settings, reload: Callable[[], Settings] | None = None) -> None:
+    """Run until SIGTERM or SIGINT; raises a ShieldError when the start fails.
+
+    ``reload`` reads the configuration again (SIGHUP, ``shield reload``); without it only the rules are.
+    """
+    _start_logging(settings.node.log_level)
+    asyncio.run(Node(settings, reload or (lambda: settings)).run())
+
+
+def _start_logging(level: str) -> None:
+    # systemd's journal has its own clock.
+    stamp = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
+    form = f"{stamp}%(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=level.upper(), format=form, stream=sys.stderr)
+
+
+class Node:
+    """One running node. Making it opens everything that can be refused; raises ShieldError."""
+
+    def __init__(self, settings: Settings, read_settings: Callable[[], Settings]) -> None:
+        self.settings = settings
+        self._read_settings = read_settings
+        self._stop = asyncio.Event()
+        self._work = asyncio.Event()
+        """The firewall has something to do."""
+        self._open = contextlib.ExitStack()
+        try:
+            self._build()
+        except BaseException:
+            self._open.close()
+            raise
+
+    def _build(self) -> None:
+        settings, now, wall = self.settings, _now(), time.time()
+        rules = load_rules(settings.detect.rules, settings.detect.disabled)
+        allowlist = Allowlist(settings.allowlist)
+        self.source = LiveSource(settings.capture)
+        self._open.callback(self.source.close)
+        journal = Journal(settings.journal)
+        self._open.callback(journal.close)
+        saved = journal.load(now, wall)
+        allowlist.restore(saved.allowed, now)
+        blocklist = Blocklist(settings.blocklist, allowlist)
+        pipeline = Pipeline(
+            rules,
+            capture=settings.capture,
+            detect=settings.detect,
+            policy=settings.policy,
+            blocklist=blocklist,
+            allowlist=allowlist,
+            origin=settings.node.name,
+            local=own_addresses(),
+        )
+        memory = settings.policy.escalation_memory
+        for value, bans in journal.past_bans(wall - memory).items():
+            pipeline.policy.remember(Network.parse(value), bans, wall)
+        feed = None
+        if settings.node.mode is Mode.ENFORCE:
+            feed = Feed(make_backend(settings.firewall), settings.firewall)
+            self._open.callback(feed.close)  # the kernel keeps its sets
+        self.hub = Hub(pipeline, journal, feed)
+        self.hub.wake = self._work.set
+        restored = blocklist.restore(saved.decisions, now)
+        self.health = Health(settings, self.hub, self.source, now)
+        dispatcher = NodeDispatcher(
+            self.hub,
+            self.health,
+            clock=_now,
+            wall=time.time,
+            reload=self.reload,
+            default_duration=settings.control.ban_time,
+        )
+        self.control = ControlServer(settings.control, dispatcher)
+        self.health.control = self.control.stats
+        _log.info(
+            "%s: mode %s, %d rules, %d bans restored, listening on %s",
+            settings.node.name, settings.node.mode.value, len(rules), restored,
+            ", ".join(self.source.interfaces),
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        """Run until told to stop. The journal is complete then, and the kernel's sets stay."""
+        loop = asyncio.get_running_loop()
+        with self._open:
+            await self.control.start()  # first: a second node must find out before it touches the kernel
+            self._adopt()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(signal.SIGHUP, self._reload_by_signal)
+            loop.add_reader(self.source.fileno(), self._read)
+            try:
+                await self._run_tasks()
+            finally:
+                loop.remove_reader(self.source.fileno())
+                await self.control.close()
+                while self.hub.save(_now(), time.time()):
+                    pass
+        _log.info("stopped")
+
+    def _adopt(self) -> None:
+        """Make the kernel hold what was saved, and no more."""
+        now = _now()
+        self.hub.allowlist_changed(now)
+        if self.hub.feed is not None:
+            self.hub.feed.adopt(self.hub.pipeline.blocklist.decisions(now), now)
+
+    async def _run_tasks(self) -> None:
+        jobs = [self._tick(), self._save(), self._resolve()]
+        if self.hub.feed is not None:
+            jobs.append(self._firewall(self.hub.feed))
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(job) for job in jobs]
+            _notify("READY=1")
+            await self._stop.wait()
+            _notify("STOPPING=1")
+            for task in tasks:
+                task.cancel()
+
+    # --- what happens when ------------------------------------------------------------------
+
+    def _read(self) -> None:
+        """Judge one batch of frames; the loop calls it as long as there are more."""
+        frames = self.source.read(BATCH)
+        if frames:
+            now = _now()
+            self.hub.take(self.hub.pipeline.feed(frames, now), now, time.time())
+
+    async def _tick(self) -> None:
+        """Every second, and when a ban ends: expiry, held decisions, counters of the kernel."""
+        pipeline, second, minute = self.hub.pipeline, 0.0, _now() + OWN_SECONDS
+        while True:
+            now, wall = _now(), time.time()
+            if now >= second:
+                second = now + 1.0
+                self.source.maintain()
+                self.hub.second()
+                if pipeline.allowlist.expire(now):
+                    self.hub.allowlist_changed(now)
+            if now >= minute:
+                minute = now + OWN_SECONDS
+                pipeline.servers.known.update(own_addresses())
+            self.hub.take(pipeline.tick(now, wall), now, wall)
+            soonest = pipeline.blocklist.next_expiry()
+            wait = min(second, second if soonest is None else soonest) - _now()
+            # Never less than a moment: a million bans may end in one second.
+            await asyncio.sleep(max(0.01, wait))
+
+    async def _save(self) -> None:
+        """Give the journal what is new; now and then make it forget what is old."""
+        prune = _now() + 60.0
+        while True:
+            now, wall = _now(), time.time()
+            left = self.hub.save(now, wall)
+            if now >= prune:
+                prune = now + PRUNE_SECONDS
+                self.hub.journal.prune(wall)
+            await asyncio.sleep(0 if left else SAVE_SECONDS)
+
+    async def _firewall(self, feed: Feed) -> None:
+        """Bring to the kernel what did not go at once, and repair what others damage."""
+        while True:
+            self._work.clear()
+            if feed.look_due(_now()):
+                self.hub.inspecting = True
+                try:
+                    inspection = await _in_thread(feed.inspect)
+                finally:
+                    self.hub.inspecting = False
+                feed.repair(inspection, _now())
+                self.hub.tell_allowlist(_now())
+            feed.flush(_now())
+            # At least one turn for the packets between two slices.
+            await asyncio.sleep(0)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, feed.due(_now()) - _now())):
+                    await self._work.wait()
+
+    async def _resolve(self) -> None:
+        """Ask DNS for the names of the allowlist; what does not answer keeps its last addresses."""
+        allowlist, problems = self.hub.pipeline.allowlist, self.health.problems
+        while True:
+            changed = False
+            for name in allowlist.due(_now()):
+                try:
+                    addresses = await _in_thread(partial(_look_up, name))
+                    problems.pop(f"allowlist {name}", None)
+                except OSError as error:
+                    addresses = []
+                    if f"allowlist {name}" not in problems:
+                        _log.warning("allowlist: %s does not resolve: %s", name, error.strerror)
+                    problems[f"allowlist {name}"] = f"does not resolve: {error.strerror}"
+                changed |= allowlist.resolve(name, addresses, _now())
+            if changed:
+                self.hub.allowlist_changed(_now())
+            await asyncio.sleep(RESOLVE_SECONDS)
+
+    # --- reload -----------------------------------------------------------------------------
+
+    def reload(self) -> dict[str, Any]:
+        """Read configuration and rules again; raises ConfigError and changes nothing if one is wrong."""
+        fresh = self._read_settings()
+        rules = load_rules(fresh.detect.rules, fresh.detect.disabled)
+        pipeline = self.hub.pipeline
+        pipeline.allowlist.use(fresh.allowlist)
+        pipeline.use_rules(rules)
+        self.hub.allowlist_changed(_now())
+        self.health.problems.pop("reload", None)
+        waiting = self._not_applied(fresh)
+        if waiting:
+            self.health.problems["reload"] = f"restart shield to apply: {', '.join(waiting)}"
+            _log.warning("reload: %s", self.health.problems["reload"])
+        _log.info("reloaded: %d rules, %d allowlist entries", len(rules), len(pipeline.allowlist))
+        return {"rules": len(rules), "allowlist": len(pipeline.allowlist), "restart": waiting}
+
+    def _not_applied(self, fresh: Settings) -> list[str]:
+        """Tables of the configuration that differ from what is in force and need a restart."""
+        applied = replace(
+            self.settings,
+            allowlist=fresh.allowlist,
+            detect=replace(
+                self.settings.detect, rules=fresh.detect.rules, disabled=fresh.detect.disabled
+            ),
+        )
+        names = [part.name for part in fields(fresh)]
+        return [name for name in names if getattr(applied, name) != getattr(fresh, name)]
+
+    def _reload_by_signal(self) -> None:
+        try:
+            self.reload()
+        except ConfigError as error:
+            self.health.problems["reload"] = "; ".join(error.problems)
+            for problem in error.problems:
+                _log.error("reload: %s (the old settings stay)", problem)
+        except ShieldError as error:
+            self.health.problems["reload"] = str(error)
+            _log.error("reload: %s (the old settings stay)", error)
+
+
+async def _in_thread(work: Callable[[], Any]) -> Any:
+    """Run something that may wait in a thread that a stopping node does not wait for.
+
+    The loop's own executor is joined at the end, and a DNS server that is silent takes half a minute.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def finish(result: Any, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = work()
+        except Exception as error:  # noqa: BLE001 - raised again where it is awaited
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed already
+            loop.call_soon_threadsafe(finish, result, failure)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await done
+
+
+def _look_up(name: str) -> list[bytes]:
+    found = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
+    return [pack(str(address[0]).partition("%")[0]) for *_, address in found]
+
+
+def _notify(text: str) -> None:
+    """Tell systemd (sd_notify(3)), where it listens."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path:
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+        out.connect("\0" + path[1:] if path.startswith("@") else path)
+        out.sendall(text.encode())
