@@ -101,6 +101,8 @@ class SipEvent:
             connected,
         ) = datagram
         self.request = request
+        if request is not None:
+            self.payload = b""
         self.response = None
         self.status = 0
         self.proofs = TCP if connected else 0

@@ -279,8 +279,7 @@ class Tracker:
 
     def _relay(self, event: SipEvent, request: Request) -> None:
         """Learn a proxy: its second Via belongs to a request which it had received before."""
-        head = request.head
-        if head.count(b"\nVia:") + head.count(b"\nv:") == 1 and b"," not in request.via:
+        if request.head.lower().count(b"\nv") == 1 and b"," not in request.via:
             return
         values = [value for line in request.all(b"Via") for value in split_values(line)]
         if len(values) < 2:
