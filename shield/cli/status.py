@@ -48,8 +48,8 @@ def status(
 
 def status_lines(answer: Mapping[str, Any]) -> Iterable[str]:
     """One line for each plain value, one for each part with its values behind it."""
-    plain = {k: v for k, v in answer.items() if k != "warnings" and not isinstance(v, Mapping | list)}
-    parts = {k: v for k, v in answer.items() if isinstance(v, Mapping | list) and k != "warnings"}
+    plain = {k: v for k, v in answer.items() if k != "warnings" and not isinstance(v, Mapping)}
+    parts = {k: v for k, v in answer.items() if isinstance(v, Mapping)}
     width = max((len(key) for key in answer), default=0) + 2
     for key, value in plain.items():
         yield f"{key.replace('_', ' '):<{width}}{_value(key, value)}"
@@ -62,6 +62,8 @@ def status_lines(answer: Mapping[str, Any]) -> Iterable[str]:
 def _value(key: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list):
+        return printable(", ".join(map(str, value))) or "-"
     if key in _DURATIONS:
         return seconds(value)
     if isinstance(value, int):
@@ -75,10 +77,6 @@ def _flatten(data: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
     if isinstance(data, Mapping):
         for key, value in data.items():
             yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(data, list) and prefix:
-        yield prefix, ", ".join(map(str, data))
-    elif isinstance(data, list):
-        yield from ((str(index + 1), item) for index, item in enumerate(data))
     else:
         yield prefix, data
 
