@@ -1,0 +1,90 @@
+"""show: why an address is banned."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def answer(decision: Any) -> dict[str, Any]:
+    """What the daemon tells of one banned address."""
+    return {
+        "value": "203.0.113.5",
+        "state": "banned",
+        "decisions": [decision],
+        "allowlist": None,
+        "alerts": [
+            {
+                "time": 1700000000.0,
+                "scenario": "register-brute-force",
+                "proof": "proven",
+                "messages": 12,
+                "details": {"user": "100\x1b[2J"},
+                "evidence": [
+                    {"time": 1.0, "note": "401", "message": f"REGISTER sip:{n} SIP/2.0\r\nX: y"}
+                    for n in range(5)
+                ],
+            }
+        ],
+        "history": [{"time": 1600000000.0, "kind": "expired", "scenario": "old", "duration": 60.0}],
+        "source": {
+            "source": {"first_seen": 1600000000.0, "messages": 12, "trust": None},
+            "skipped": 77,
+        },
+    }
+
+
+def test_show_says_why(shield: Any, daemon: Any, answer: Any) -> None:
+    """State, decision, alert with evidence, history and what was skipped."""
+    daemon.answers["show"] = answer
+    result = shield("show", "203.0.113.5")
+    assert result.exit_code == 0
+    assert daemon.calls == [("show", {"value": "203.0.113.5"})]
+    for text in ("203.0.113.5: banned", "12 wrong", "REGISTER sip:0", "[401]", "expired", "77 packets"):
+        assert text in result.stdout
+    assert "2 more, see --all" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_show_all_has_whole_messages(shield: Any, daemon: Any, answer: Any) -> None:
+    """--all prints each message to its last line."""
+    daemon.answers["show"] = answer
+    out = shield("show", "--all", "203.0.113.5").stdout
+    assert "REGISTER sip:4" in out
+    assert out.count("X: y") == 5
+
+
+def test_show_json_is_the_answer(shield: Any, daemon: Any, answer: Any) -> None:
+    """Nothing is lost for scripts."""
+    daemon.answers["show"] = answer
+    assert json.loads(shield("show", "203.0.113.5", "-o", "json").stdout) == answer
+
+
+def test_show_plain_has_a_line_for_each_item(shield: Any, daemon: Any, answer: Any) -> None:
+    """value, key, item."""
+    daemon.answers["show"] = answer
+    lines = shield("show", "203.0.113.5", "-o", "plain").stdout.splitlines()
+    assert [line.split("\t")[1] for line in lines] == ["state", "decision", "alert", "history"]
+
+
+def test_show_of_an_unknown_address(shield: Any, daemon: Any) -> None:
+    """Nothing known is an answer, not an error."""
+    daemon.answers["show"] = {"value": "192.0.2.1", "state": "unknown", "source": None}
+    result = shield("show", "192.0.2.1")
+    assert (result.exit_code, result.stdout) == (0, "192.0.2.1: unknown\n")
+
+
+def test_show_names_the_allowlist_entry(shield: Any, daemon: Any) -> None:
+    """An allowed address names what allows it."""
+    entry = {"value": "192.0.2.0/24", "reason": "office", "remaining": 60.0}
+    daemon.answers["show"] = {"state": "allowed", "allowlist": entry}
+    assert "allowed by 192.0.2.0/24 (office), 1m left" in shield("show", "192.0.2.1").stdout
+
+
+def test_show_of_no_address_is_wrong_usage(shield: Any, daemon: Any) -> None:
+    """The daemon is not asked."""
+    assert shield("show", "203.0.113").exit_code == 2
+    assert daemon.calls == []
