@@ -62,8 +62,11 @@ class Alert:
     """Seconds that the rule asks for."""
     fingerprint: bool = False
     """The claim rests on what one message looks like, not on behaviour over several."""
-    instant: bool = False
-    """The rule's ban needs no repeated message (see Policy)."""
+    repeated: bool = True
+    """False for a fingerprint seen once or twice, and while a call of the source rings: the policy
+    then waits whether more sources look alike, or the source turns out to be good."""
+    length: int | None = None
+    """Prefix length that the rule wants banned in place of the address."""
     details: tuple[tuple[str, str], ...] = ()
     """What an operator wants to know: user agent, users, called numbers, ports."""
     evidence: tuple[Evidence, ...] = ()

@@ -16,7 +16,7 @@ class DetectSettings:
     disabled: tuple[str, ...] = ()
     """Names of rules that are switched off."""
     servers: tuple[str, ...] = ()
-    """Addresses and networks of our own SIP servers; they are never judged. A live sensor adds
+    """Addresses of our own SIP servers; they are never judged. A live sensor adds
     the addresses of its interfaces by itself."""
     learn_servers: bool = True
     """Also take as servers the addresses that answer REGISTER or relay the requests of others."""

@@ -21,7 +21,7 @@ class SourceRecord:
     """One client address."""
 
     __slots__ = (
-        "_before", "_minute", "_now", "counters", "credit", "credit_time", "first_seen", "messages",
+        "_before", "_minute", "_now", "counters", "credit", "credit_time", "first_seen", "messages", "progress_time",
         "refused",
     )  # fmt: skip
 
@@ -31,6 +31,7 @@ class SourceRecord:
         self.credit = 0.0
         self.credit_time = 0.0
         self.refused = 0
+        self.progress_time = 0.0
         self.counters: dict[Any, Any] | None = None
         self._minute = int(time) // RATE_WINDOW
         self._now = 0
@@ -43,7 +44,8 @@ class SourceRecord:
         """
         self.messages += 1
         minute = int(time) // RATE_WINDOW
-        if minute != self._minute:
+        # Packets of the minute before arrive late and count now; a clock set back begins anew.
+        if minute > self._minute or minute < self._minute - 1:
             self._before = self._now if minute == self._minute + 1 else 0
             self._minute = minute
             self._now = 0

@@ -18,13 +18,15 @@ class Window:
     For plain counting the caller gives a new key each time.
     """
 
-    __slots__ = ("_proven", "_seen", "quiet_until", "total")
+    __slots__ = ("_proven", "_seen", "proven_alert", "quiet_until", "total")
 
     def __init__(self) -> None:
         self._seen: dict[Hashable, float] = {}
         self._proven: dict[Hashable, float] | None = None
         self.quiet_until = 0.0
         """No further alert before this event time."""
+        self.proven_alert = False
+        """The last alert was a proven one."""
         self.total = 0
         """Everything ever counted here."""
 
@@ -71,13 +73,14 @@ def _within(seen: dict[Hashable, float], time: float, find_time: float) -> int:
 class Bucket:
     """Leaky bucket: each thing adds one, ``limit`` of them leak out per find_time."""
 
-    __slots__ = ("_level", "_proven", "_time", "quiet_until", "total")
+    __slots__ = ("_level", "_proven", "_time", "proven_alert", "quiet_until", "total")
 
     def __init__(self) -> None:
         self._level = 0.0
         self._proven = 0.0
         self._time = 0.0
         self.quiet_until = 0.0
+        self.proven_alert = False
         self.total = 0
 
     def add(
@@ -98,6 +101,7 @@ class Bucket:
         """Let one drop out for a success."""
         del key
         self._level = max(0.0, self._level - 1.0)
+        self._proven = max(0.0, self._proven - 1.0)
 
     def count(self, time: float, find_time: float) -> int:
         """Level now; the leak since the last thing is not applied."""

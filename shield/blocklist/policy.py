@@ -1,0 +1,201 @@
+"""Policy: turns an alert into a decision, or says why not.
+
+The order is: allowlist, trust that the source has earned, proof of its address, then the length of
+the ban. Evidence that could be forged leads to a short ban at most, never against a source with good
+traffic; and when many new sources show the same fingerprint at once, somebody forges addresses:
+then none of them is banned and the flood is reported.
+
+Sans-IO. Alerts carry event time; ``now`` is node time (see docs/architecture.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shield.blocklist.allowlist import Allowlist
+from shield.blocklist.decision import Decision
+from shield.detect.alert import Alert, Proof
+from shield.detect.window import Window
+from shield.errors import ConfigError
+from shield.net import Network
+from shield.sip.recent import RecentMap
+
+__all__ = ["Policy", "PolicySettings", "Ruling"]
+
+MAX_HELD = 10_000
+"""Alerts waiting for their hold time; beyond, the oldest is judged at once."""
+MAX_REMEMBERED = 100_000
+"""Addresses whose earlier bans are remembered for escalation."""
+FEW_MESSAGES = 5
+"""A source with more requests than this is no stray packet of a forged flood."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """How long bans last and what weak evidence may do."""
+
+    unproven_ban_time: float = 300.0
+    """Seconds of a ban whose evidence could be forged."""
+    max_ban_time: float = 604_800.0
+    """Seconds that a ban never exceeds, however often it was repeated."""
+    escalation: float = 4.0
+    """Each earlier proven ban of the same address makes the next one longer by this factor."""
+    escalation_memory: float = 604_800.0
+    """Seconds for which an earlier ban counts."""
+    hold_time: float = 10.0
+    """Seconds of event time that a single suspicious message waits before its source is banned."""
+    flood_sources: int = 8
+    """More new sources than this with one fingerprint inside hold_time are a forged flood."""
+    flood_time: float = 60.0
+    """Seconds for which unproven bans of a fingerprint stop after a forged flood was seen."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "unproven_ban_time",
+            "max_ban_time",
+            "escalation_memory",
+            "hold_time",
+            "flood_time",
+        ):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"policy.{name}: must be above 0")
+        if self.escalation < 1:
+            raise ConfigError("policy.escalation: must be 1 or more")
+        if self.flood_sources < 1:
+            raise ConfigError("policy.flood_sources: must be 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What the policy says about an alert."""
+
+    alert: Alert
+    decision: Decision | None
+    why: str
+    """One line: the reason of the decision, or why there is none."""
+
+
+@dataclass(slots=True)
+class PolicyStats:
+    """Alerts that led to no ban, by reason, and floods seen."""
+
+    allowlisted: int = 0
+    trusted: int = 0
+    forged_flood: int = 0
+    held: int = 0
+    floods: int = 0
+
+
+class Policy:
+    """See the module's docstring."""
+
+    def __init__(self, settings: PolicySettings, allowlist: Allowlist, origin: str) -> None:
+        self.settings = settings
+        self.stats = PolicyStats()
+        self._allowlist = allowlist
+        self._origin = origin
+        self._made = 0
+        self._held: dict[tuple[bytes, str], tuple[float, Alert]] = {}
+        self._crowds: dict[str, Window] = {}
+        self._floods: dict[str, float] = {}
+        self._bans: RecentMap[Network, tuple[int, float]] = RecentMap(
+            MAX_REMEMBERED, settings.escalation_memory
+        )
+
+    def remember(self, network: Network, bans: int, wall: float) -> None:
+        """Note ``bans`` earlier bans of a value, the last at ``wall`` (from the journal)."""
+        self._bans.put(network, (bans, wall))
+
+    def decide(self, alert: Alert, now: float, *, trusted: bool) -> Ruling:
+        """Judge one alert; a held one comes back from ``tick``."""
+        if self._allowlist.covers(alert.source) is not None:
+            self.stats.allowlisted += 1
+            return Ruling(alert, None, "allowlisted")
+        if alert.proof is Proof.PROVEN:
+            self._held.pop((alert.source, alert.scenario), None)
+            return self._ban(alert, alert.time, now)
+        if trusted:
+            self.stats.trusted += 1
+            return Ruling(alert, None, "trusted source, and the evidence could be forged")
+        if self._flooded(alert):
+            self.stats.forged_flood += 1
+            return Ruling(alert, None, "one of many new sources with the same look: a forged flood")
+        if not alert.repeated:
+            self.stats.held += 1
+            if len(self._held) < MAX_HELD:
+                self._held.setdefault((alert.source, alert.scenario), (alert.time, alert))
+                return Ruling(alert, None, f"waits {self.settings.hold_time:.0f} s for a forged flood")
+        self._held.pop((alert.source, alert.scenario), None)
+        return self._ban(alert, alert.time, now)
+
+    def tick(self, time: float, now: float, trusted: Callable[[bytes, float], bool]) -> list[Ruling]:
+        """Judge the held alerts whose time has come; ``time`` is event time."""
+        rulings: list[Ruling] = []
+        while self._held:
+            key, (since, alert) = next(iter(self._held.items()))
+            if time - since < self.settings.hold_time:
+                break
+            del self._held[key]
+            if self._floods.get(alert.scenario, 0.0) > alert.time:
+                continue
+            if not trusted(alert.source, time) and self._allowlist.covers(alert.source) is None:
+                rulings.append(self._ban(alert, time, now))
+        return rulings
+
+    def _flooded(self, alert: Alert) -> bool:
+        """Whether this alert is part of a flood of forged sources with one fingerprint."""
+        if not alert.fingerprint or alert.messages > FEW_MESSAGES:
+            return False
+        name, time = alert.scenario, alert.time
+        crowd = self._crowds.setdefault(name, Window())
+        limit = self.settings.flood_sources + 1
+        sources, _ = crowd.add(
+            alert.source, time, proven=False, limit=limit, find_time=self.settings.hold_time
+        )
+        if sources >= limit:
+            if self._floods.get(name, 0.0) <= time:
+                self.stats.floods += 1
+            self._floods[name] = time + self.settings.flood_time
+            for key in [key for key in self._held if key[1] == name]:
+                del self._held[key]
+        return self._floods.get(name, 0.0) > time
+
+    def _ban(self, alert: Alert, time: float, now: float) -> Ruling:
+        network = Network.host(alert.source)
+        if alert.length is not None:
+            network = Network.around(alert.source, alert.length)
+        repeats = 0
+        if alert.proof is Proof.PROVEN:
+            repeats, last = self._bans.get(network) or (0, 0.0)
+            if time - last > self.settings.escalation_memory:
+                repeats = 0
+            duration = min(
+                alert.ban_time * self.settings.escalation**repeats, self.settings.max_ban_time
+            )
+            self._bans.put(network, (repeats + 1, time))
+        else:
+            duration = min(alert.ban_time, self.settings.unproven_ban_time)
+        self._made += 1
+        decision = Decision(
+            network=network,
+            scenario=alert.scenario,
+            origin=self._origin,
+            proof=alert.proof,
+            time=time,
+            until=now + duration,
+            duration=duration,
+            id=f"{self._origin}-{int(time * 1000):x}-{self._made:x}",
+            reason=_reason(alert),
+            repeats=repeats,
+        )
+        return Ruling(alert, decision, decision.reason)
+
+
+def _reason(alert: Alert) -> str:
+    proof = (
+        "proven by " + ", ".join(alert.proofs) if alert.proof is Proof.PROVEN else "address not proven"
+    )
+    details = dict(alert.details)
+    agent = f", user agent {details['user_agent']}" if "user_agent" in details else ""
+    return f"{details.get('rule', alert.scenario)} ({alert.count} counted, {proof}{agent})"

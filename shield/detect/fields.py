@@ -1,0 +1,107 @@
+"""The names under which rules speak of parts of a SipEvent, and how each is read.
+
+A field gives bytes, or None when the message has no such part. ``header.NAME`` reads any header field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from shield.errors import ConfigError
+from shield.net import unpack
+from shield.sip.event import SipEvent
+from shield.sip.headers import fast_tag
+from shield.sip.uri import fast_host, fast_user
+
+__all__ = ["FIELDS", "Field", "field"]
+
+Field = Callable[[SipEvent], bytes | None]
+
+TAIL_DIGITS = 7
+"""Numbers that end in the same seven digits are one subscriber dialled with different prefixes."""
+_SEPARATORS = b"-.() "
+
+
+def _header(name: bytes) -> Field:
+    def read(event: SipEvent) -> bytes | None:
+        return event.request.get(name) if event.request is not None else None
+
+    return read
+
+
+def _usual(name: bytes) -> Field:
+    def read(event: SipEvent) -> bytes | None:
+        return event.request.fields.get(name) if event.request is not None else None
+
+    return read
+
+
+def _called(event: SipEvent) -> bytes | None:
+    """Digits that an INVITE dials; None when its user part is no number."""
+    user = event.user.translate(None, _SEPARATORS)
+    return user if user.lstrip(b"+*#").isdigit() else None
+
+
+def _tail(event: SipEvent) -> bytes | None:
+    digits = _called(event)
+    return digits[-TAIL_DIGITS:] if digits is not None and len(digits) > TAIL_DIGITS else None
+
+
+def _raw(event: SipEvent) -> bytes | None:
+    return event.request.head if event.request is not None else event.payload
+
+
+def _defect(event: SipEvent) -> bytes | None:
+    if event.request is None:
+        return b"unreadable"
+    return ",".join(event.request.defects).encode() or None
+
+
+def _number(event: SipEvent) -> bytes:
+    return str(event.client_port).encode()
+
+
+def _target(event: SipEvent) -> bytes:
+    return f"{unpack(event.server)}:{event.server_port}".encode()
+
+
+FIELDS: dict[str, Field] = {
+    "method": lambda event: event.method,
+    "uri": lambda event: event.request.uri if event.request is not None else None,
+    "user": lambda event: event.user or None,
+    "called": _called,
+    "tail": _tail,
+    "domain": lambda event: event.domain or None,
+    "from": lambda event: event.request.from_ if event.request is not None else None,
+    "from.user": lambda event: fast_user(event.request.from_) if event.request is not None else None,
+    "from.host": lambda event: fast_host(event.request.from_) if event.request is not None else None,
+    "from.tag": lambda event: event.tag or None,
+    "to": lambda event: event.request.to if event.request is not None else None,
+    "to.user": lambda event: fast_user(event.request.to) if event.request is not None else None,
+    "to.tag": lambda event: fast_tag(event.request.to) if event.request is not None else None,
+    "via": lambda event: event.request.via if event.request is not None else None,
+    "branch": lambda event: event.branch or None,
+    "call-id": lambda event: event.request.call_id if event.request is not None else None,
+    "cseq": lambda event: event.request.cseq if event.request is not None else None,
+    "contact": _usual(b"Contact"),
+    "user-agent": _usual(b"User-Agent"),
+    "auth.user": lambda event: event.auth[0] if event.auth is not None else None,
+    "auth.nonce": lambda event: event.auth[1] if event.auth is not None else None,
+    "auth.response": lambda event: event.auth[2] if event.auth is not None else None,
+    "body": lambda event: event.request.body if event.request is not None else None,
+    "raw": _raw,
+    "defect": _defect,
+    "source-port": _number,
+    "target": _target,
+}
+"""Field name to its reader."""
+
+
+def field(name: str, where: str) -> Field:
+    """The reader of a field; raises ConfigError naming ``where`` for an unknown one."""
+    if name in FIELDS:
+        return FIELDS[name]
+    kind, _, header = name.partition(".")
+    if kind == "header" and header:
+        return _header(header.encode())
+    raise ConfigError(f"{where}: unknown field {name!r} (known: {', '.join(FIELDS)}, header.NAME)")

@@ -1,0 +1,128 @@
+"""Which rules look at which events, arranged so that a harmless request costs little.
+
+A fingerprint needs at least one of its heavier marks. So for each kind of event and method the
+marks without which no rule can fire become *gates*, merged into one test for each field. Only when a
+gate opens are the rules themselves asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from shield.detect.fields import Field
+from shield.detect.match import MAX_VALUE, Condition
+from shield.detect.rule import Rule
+from shield.sip.event import Kind, SipEvent
+
+__all__ = ["Plan", "make_plan"]
+
+_REPEATING = ("user-agent", "method", "header.")
+"""Fields with few different values: their gate remembers its answers."""
+MAX_REMEMBERED = 4_096
+
+
+class _Gate:
+    """All gate conditions on one field as one test."""
+
+    __slots__ = ("_answers", "_test", "absent", "read")
+
+    def __init__(self, name: str, read: Field, conditions: Sequence[Condition]) -> None:
+        self.read = read
+        self.absent = any(condition.test is None for condition in conditions)
+        self._test = _merged([condition for condition in conditions if condition.test is not None])
+        self._answers: dict[bytes, bool] | None = {} if name.startswith(_REPEATING) else None
+
+    def open(self, event: SipEvent) -> bool:
+        value = self.read(event)
+        if value is None:
+            return self.absent
+        answers = self._answers
+        if answers is None:
+            return bool(self._test(value[:MAX_VALUE]))
+        answer = answers.get(value)
+        if answer is None:
+            if len(answers) >= MAX_REMEMBERED:
+                answers.clear()
+            answer = answers[value] = bool(self._test(value[:MAX_VALUE]))
+        return answer
+
+
+class Plan:
+    """Rules for one kind of event and one method."""
+
+    __slots__ = ("_always", "_gated", "_gates", "_rules")
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        gated: list[Rule] = []
+        always: list[Rule] = []
+        fields: dict[str, list[Condition]] = {}
+        for rule in rules:
+            gates = _gates_of(rule)
+            (gated if gates else always).append(rule)
+            for condition in gates:
+                fields.setdefault(condition.name, []).append(condition)
+        self._always = tuple(always)
+        self._gated = tuple(gated)
+        self._rules = tuple(rules)
+        self._gates = tuple(_Gate(name, found[0].read, found) for name, found in fields.items())
+
+    def rules(self, event: SipEvent) -> tuple[Rule, ...]:
+        """Rules that may fit the event."""
+        for gate in self._gates:
+            if gate.open(event):
+                return self._rules
+        return self._always
+
+
+def make_plan(rules: Sequence[Rule], kind: Kind, method: bytes) -> Plan:
+    """The plan for events of this kind and method."""
+    chosen = [
+        rule
+        for rule in rules
+        if kind in rule.events and not rule.rate and (not rule.methods or method in rule.methods)
+    ]
+    return Plan(chosen)
+
+
+def _gates_of(rule: Rule) -> list[Condition]:
+    """Conditions of which at least one must hold before the rule can fire; empty if there are none."""
+    for condition in rule.conditions:
+        if condition.test is not None and not condition.negate:
+            return [condition]
+    if not rule.marks:
+        return []
+    marks = sorted(rule.marks, key=lambda mark: mark.weight, reverse=True)
+    left = sum(mark.weight for mark in marks)
+    gates: list[Condition] = []
+    for mark in marks:
+        if left < rule.score:
+            break
+        if mark.condition.negate:
+            return []
+        gates.append(mark.condition)
+        left -= mark.weight
+    return gates
+
+
+def _merged(conditions: Sequence[Condition]) -> Callable[[bytes], object]:
+    """One function for several tests; expressions become one alternation."""
+    tests = [condition.test for condition in conditions if condition.test is not None]
+    if not tests:
+        return lambda _value: False
+    if len(tests) == 1:
+        return tests[0]
+    expressions = [_source(test) for test in tests]
+    if all(expression is not None for expression in expressions):
+        joined = b"|".join(expression for expression in expressions if expression is not None)
+        return re.compile(joined).search
+    return lambda value: any(test(value) for test in tests)
+
+
+def _source(test: Callable[[bytes], object]) -> bytes | None:
+    """The expression behind a bound ``search``, as a group that keeps its own flags."""
+    pattern = getattr(test, "__self__", None)
+    if not isinstance(pattern, re.Pattern) or pattern.groups:
+        return None
+    flags = b"i" if pattern.flags & re.IGNORECASE else b""
+    return b"(?" + flags + b":" + pattern.pattern + b")"

@@ -1,0 +1,302 @@
+"""Pipeline: frames in, findings out. Read this file first.
+
+frame -> (decoder) -> datagram -> (parser) -> message -> (tracker) -> event -> (engine) -> alert
+      -> (policy) -> decision -> (blocklist) -> change
+
+A source that is banned already is skipped by the decoder before anything is parsed. There is no I/O
+here: a live node and a replayed file use the same pipeline.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shield.blocklist.allowlist import Allowlist
+from shield.blocklist.blocklist import Blocklist
+from shield.blocklist.decision import Change, Decision
+from shield.blocklist.policy import Policy, PolicySettings, Ruling
+from shield.capture.decoder import Decoder
+from shield.capture.settings import CaptureSettings
+from shield.capture.source import Frame
+from shield.detect.alert import Alert, Proof
+from shield.detect.engine import Engine
+from shield.detect.rule import Rule
+from shield.detect.settings import DetectSettings
+from shield.errors import ConfigError, InputError, RemoteError
+from shield.net import Datagram, Network, unpack
+from shield.sip.event import Kind, SipEvent
+from shield.sip.message import Request, parse_message
+from shield.sip.recent import RecentMap
+from shield.sip.servers import Servers
+from shield.sip.transactions import Tracker
+
+__all__ = ["Finding", "Pipeline", "PipelineStats", "Verdict", "alert_json"]
+
+TICK = 0.5
+"""Seconds of event time between looks at timers."""
+MAX_ALERTED = 16_384
+"""Sources whose last alerts are kept for ``show``."""
+ALERTS_PER_SOURCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An alert and what was decided about it."""
+
+    alert: Alert
+    decision: Decision | None
+    changes: tuple[Change, ...]
+    why: str
+    messages: int
+    """Requests seen from the source when this was decided."""
+
+
+Finding = Verdict | Change
+
+
+@dataclass(slots=True)
+class PipelineStats:
+    """Counters of the pipeline itself; its parts have their own."""
+
+    frames: int = 0
+    requests: int = 0
+    responses: int = 0
+    alerts: int = 0
+    bans: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    """Messages that could not be read or break RFC 3261, by reason."""
+
+    @property
+    def messages(self) -> int:
+        """SIP messages read."""
+        return self.requests + self.responses
+
+    def as_json(self) -> dict[str, Any]:
+        """All counters."""
+        return {
+            "frames": self.frames,
+            "messages": self.messages,
+            "requests": self.requests,
+            "responses": self.responses,
+            "alerts": self.alerts,
+            "bans": self.bans,
+            "errors": dict(self.errors),
+        }
+
+
+class Pipeline:
+    """One sensor's detection from frame to blocklist."""
+
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        *,
+        capture: CaptureSettings,
+        detect: DetectSettings,
+        policy: PolicySettings,
+        blocklist: Blocklist,
+        allowlist: Allowlist,
+        origin: str,
+        local: Iterable[bytes] = (),
+    ) -> None:
+        self.blocklist = blocklist
+        self.allowlist = allowlist
+        self.origin = origin
+        self.stats = PipelineStats()
+        self.servers = Servers(_servers(detect, local), learn=detect.learn_servers)
+        self.tracker = Tracker(self.servers)
+        self.engine = Engine(rules, detect, self.servers)
+        self.policy = Policy(policy, allowlist, origin)
+        self.decoder = Decoder(capture, blocklist.guard)
+        self._alerted: RecentMap[bytes, deque[Verdict]] = RecentMap(MAX_ALERTED, 86_400.0)
+        self._next_tick = 0.0
+        self._time = 0.0
+        self._made = 0
+
+    def feed(self, frames: Sequence[Frame], now: float | None = None) -> list[Finding]:
+        """Take frames; ``now`` is node time, or None to let the frames' own time be it (replay)."""
+        findings: list[Finding] = []
+        self.stats.frames += len(frames)
+        decode = self.decoder.feed
+        for frame in frames:
+            time = frame[0]
+            if time >= self._next_tick:
+                self._ticked(time, time if now is None else now, findings)
+            for datagram in decode(frame):
+                self._datagram(datagram, time if now is None else now, findings)
+        return findings
+
+    def tick(self, now: float, event_time: float | None = None) -> list[Finding]:
+        """Let time pass without traffic; ``event_time`` is the wall clock on a live node."""
+        findings: list[Finding] = []
+        if event_time is not None:
+            self._ticked(event_time, now, findings)
+        else:
+            findings += self.blocklist.expire(now)
+        return findings
+
+    def finish(self, now: float | None = None) -> list[Finding]:
+        """End of a capture: give out unfinished TCP messages and judge what still waits."""
+        findings: list[Finding] = []
+        at = self._time if now is None else now
+        for datagram in self.decoder.flush():
+            self._datagram(datagram, at, findings)
+        for event in self.tracker.tick(self._time):
+            self._observe(event, at, findings)
+        later = self._time + self.policy.settings.hold_time
+        for ruling in self.policy.tick(later, at, self.engine.trusted):
+            self._rule(ruling, at, findings)
+        return findings
+
+    def use_rules(self, rules: Sequence[Rule]) -> None:
+        """Work with these rules from now on."""
+        self.engine.use(rules)
+
+    def ban(
+        self,
+        network: Network,
+        now: float,
+        wall: float,
+        *,
+        duration: float,
+        reason: str = "",
+        origin: str = "cli",
+        scenario: str = "manual",
+    ) -> list[Change]:
+        """Ban on an operator's word; raises InputError when that must not be."""
+        self.blocklist.check(network)
+        entry = self.allowlist.covers_network(network)
+        if entry is not None:
+            raise InputError(f"{network} is allowlisted ({entry.reason or entry.value})")
+        for server in self.servers.known - self.servers.learned:
+            if network.contains(Network.host(server)):
+                raise InputError(f"{network} holds our own server {unpack(server)}")
+        self._made += 1
+        identity = f"{self.origin}-{int(wall * 1000):x}-m{self._made:x}"
+        return self.blocklist.add(
+            Decision(
+                network, scenario, origin, Proof.PROVEN, wall, now + duration, duration, identity, reason
+            ),
+            now,
+        )
+
+    def explain(self, address: bytes, now: float) -> dict[str, Any]:
+        """Everything known about an address, for ``shield show``."""
+        decision = self.blocklist.match(address, now)
+        entry = self.allowlist.covers(address)
+        record = self.engine.sources.get(address)
+        source = None
+        if record is not None:
+            source = {
+                "first_seen": record.first_seen,
+                "messages": record.messages,
+                "trusted": self.engine.trusted(address, self._time),
+                "trust": round(record.trust(self._time, self.engine.trust_time), 2),
+                "refused_passwords": record.refused,
+            }
+        return {
+            "value": unpack(address),
+            "banned": decision is not None and entry is None,
+            "decision": decision.as_json(now) if decision is not None else None,
+            "allowlisted": entry.as_json(now) if entry is not None else None,
+            "server": address in self.servers.known,
+            "source": source,
+            "skipped": self.blocklist.guard.hits_of(address),
+            "alerts": [
+                {**alert_json(verdict.alert), "why": verdict.why}
+                for verdict in self._alerted.get(address) or ()
+            ],
+        }
+
+    def _ticked(self, time: float, now: float, findings: list[Finding]) -> None:
+        self._next_tick = time + TICK
+        self._time = max(self._time, time)
+        self._alerted.tick(time)
+        self.engine.tick(time)
+        findings += self.blocklist.expire(now)
+        for event in self.tracker.tick(time):
+            self._observe(event, now, findings)
+        for ruling in self.policy.tick(time, now, self.engine.trusted):
+            self._rule(ruling, now, findings)
+
+    def _datagram(self, datagram: Datagram, now: float, findings: list[Finding]) -> None:
+        try:
+            message = parse_message(datagram.payload)
+        except RemoteError as error:
+            self.stats.errors[error.reason] += 1
+            self._observe(SipEvent(Kind.MALFORMED, datagram, None, b""), now, findings)
+            return
+        self._time = datagram.time
+        if isinstance(message, Request):
+            self.stats.requests += 1
+            event = self.tracker.request(datagram, message)
+            self._observe(event, now, findings)
+            if message.defects:
+                self.stats.errors.update(message.defects)
+                self._observe(event.then(Kind.MALFORMED, datagram.time, None, 0), now, findings)
+            return
+        self.stats.responses += 1
+        if message.defects:
+            self.stats.errors.update(message.defects)
+        outcome = self.tracker.response(datagram, message)
+        if outcome is not None:
+            self._observe(outcome, now, findings)
+
+    def _observe(self, event: SipEvent, now: float, findings: list[Finding]) -> None:
+        for alert in self.engine.observe(event):
+            self.stats.alerts += 1
+            trusted = self.engine.trusted(alert.source, alert.time)
+            self._rule(self.policy.decide(alert, now, trusted=trusted), now, findings)
+
+    def _rule(self, ruling: Ruling, now: float, findings: list[Finding]) -> None:
+        changes: list[Change] = []
+        if ruling.decision is not None:
+            changes = self.blocklist.add(ruling.decision, now)
+            self.stats.bans += bool(changes)
+        record = self.engine.sources.get(ruling.alert.source)
+        messages = record.messages if record is not None else ruling.alert.messages
+        verdict = Verdict(ruling.alert, ruling.decision, tuple(changes), ruling.why, messages)
+        kept = self._alerted.get(ruling.alert.source)
+        if kept is None:
+            kept = deque(maxlen=ALERTS_PER_SOURCE)
+            self._alerted.put(ruling.alert.source, kept)
+        kept.append(verdict)
+        findings.append(verdict)
+
+
+def alert_json(alert: Alert) -> dict[str, Any]:
+    """The one shape in which an alert is shown everywhere."""
+    return {
+        "time": round(alert.time, 6),
+        "value": alert.address,
+        "scenario": alert.scenario,
+        "kind": alert.kind,
+        "proof": alert.proof.value,
+        "proofs": list(alert.proofs),
+        "severity": alert.severity,
+        "confidence": alert.confidence,
+        "count": alert.count,
+        "messages": alert.messages,
+        "first_seen": round(alert.first_seen, 6),
+        "details": dict(alert.details),
+        "evidence": [
+            {"time": round(item.time, 6), "note": item.note, "message": item.message}
+            for item in alert.evidence
+        ],
+    }
+
+
+def _servers(detect: DetectSettings, local: Iterable[bytes]) -> frozenset[bytes]:
+    found = set(local)
+    for text in detect.servers:
+        try:
+            network = Network.parse(text)
+        except InputError as error:
+            raise ConfigError(f"detect.servers: {error}") from None
+        if not network.is_host:
+            raise ConfigError(f"detect.servers: {text}: give single addresses")
+        found.add(network.address)
+    return frozenset(found)
