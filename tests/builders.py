@@ -56,7 +56,12 @@ def challenge(nonce: str, realm: str = "host.example", more: str = "", *, proxy:
 
 
 def credentials(
-    nonce: str, realm: str = "host.example", user: str = "100", answer: str = "0" * 32, *, proxy: bool = False
+    nonce: str,
+    realm: str = "host.example",
+    user: str = "100",
+    answer: str = "0" * 32,
+    *,
+    proxy: bool = False,
 ) -> str:
     """An Authorization line (or Proxy-Authorization)."""
     name = "Proxy-Authorization" if proxy else "Authorization"

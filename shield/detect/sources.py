@@ -21,8 +21,8 @@ class SourceRecord:
     """One client address."""
 
     __slots__ = (
-        "_before", "_minute", "_now", "counters", "credit", "credit_time", "first_seen", "messages", "progress_time",
-        "refused",
+        "_before", "_minute", "_now", "counters", "credit", "credit_time", "first_seen", "messages",
+        "progress_time", "refused",
     )  # fmt: skip
 
     def __init__(self, time: float) -> None:
