@@ -84,7 +84,8 @@ class Decoder:
     def __init__(self, settings: CaptureSettings | None = None, guard: Guard | None = None) -> None:
         settings = settings or CaptureSettings()
         self.stats = DecoderStats()
-        self._guard: Guard = guard or _Open()
+        # Not "guard or": one that bans nobody yet is empty, and false.
+        self._guard: Guard = _Open() if guard is None else guard
         self._ports = frozenset(settings.ports)
         self._tcp_ports = frozenset((*settings.ports, *settings.websocket_ports))
         self._any_port = settings.any_port

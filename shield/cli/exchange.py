@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,14 +25,17 @@ from shield.cli.options import (
 )
 from shield.cli.render import plural, write_json
 from shield.control.commands import IMPORT_ITEMS
-from shield.errors import InputError, SystemFailure
+from shield.errors import SystemFailure
 
-__all__ = ["export", "import_bans"]
+if TYPE_CHECKING:
+    from shield.blocklist.decision import Decision
+    from shield.blocklist.formats import ImportEntry, ImportResult
+
+__all__ = ["export", "format_of", "import_bans"]
 
 FORMATS = ("json", "csv", "plain", "nft", "ipset")
 
-FILE_BYTES = 256 << 20
-"""Largest list that is read: a million bans as JSON; a disk image given by mistake is none."""
+_ENDINGS = {".json": "json", ".csv": "csv", ".txt": "plain", ".nft": "nft", ".ipset": "ipset"}
 
 REFUSED = 20
 """Refused lines that are named; beyond, they are only counted."""
@@ -41,7 +46,7 @@ FormatOption = Annotated[
         "--format",
         "-F",
         metavar="FORMAT",
-        help=f"{', '.join(FORMATS)}. Default: by the name of the file.",
+        help=f"{', '.join(FORMATS)}. Default: by the file's name; imports look at the content.",
         show_default=False,
     ),
 ]
@@ -72,15 +77,48 @@ def export(
         from shield.cli.offline import journal_decisions
 
         rows = journal_decisions(text, str(error))
-    content = dump(rows, chosen)
+    lines = dump(map(decision_of, rows), chosen, 0.0)
     if file == "-":
-        sys.stdout.write(content)
+        sys.stdout.writelines(lines)
         return
-    # A reader of the file never sees half of it.
-    fresh = Path(f"{file}.new")
-    fresh.write_text(content, "utf-8")
-    fresh.replace(file)
+    _replace(Path(file), lines)
     typer.echo(f"wrote {plural(len(rows), 'ban')} to {file}", err=True)
+
+
+def decision_of(row: Mapping[str, Any]) -> Decision:
+    """Make a decision of its JSON shape, in a node time that begins now."""
+    from shield.blocklist.decision import Decision
+    from shield.detect.alert import Proof
+    from shield.net import Network
+
+    return Decision(
+        network=Network.parse(row["value"]),
+        scenario=row["scenario"],
+        origin=row["origin"],
+        proof=Proof(row["proof"]),
+        time=row["time"],
+        until=row["remaining"],
+        duration=row["duration"],
+        id=row["id"],
+        reason=row["reason"],
+        type=row["type"],
+        repeats=row["repeats"],
+    )
+
+
+def _replace(path: Path, lines: Iterable[str]) -> None:
+    """Write a file so that nobody ever reads half of it; a device or pipe is written as it is."""
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8") as stream:
+            stream.writelines(lines)
+        return
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        with fresh.open("x", encoding="utf-8") as stream:
+            stream.writelines(lines)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def import_bans(
@@ -98,42 +136,43 @@ def import_bans(
 ) -> None:
     """Ban what files list; the allowlist wins. Lines that make no sense stop nothing but are named.
 
-    --time bans everything for so long; otherwise each ban lasts as its file says.
+    Formats: JSON, CSV, plain (an address a line), nft and ipset. --time bans everything for so
+    long; otherwise each ban lasts as its file says, or as configured.
     """
     duration = as_duration(time)
-    problems: list[str] = []
-    items: list[dict[str, Any]] = []
-    for name in files or ["-"]:
-        found, wrong = _read(name, form)
-        items += found
-        problems += [f"{name}: {line}" for line in wrong]
+    lists = [_read(name, form) for name in files or ["-"]]
+    problems = [problem for found in lists for problem in found.problems]
+    hidden = sum(found.problem_count - len(found.problems) for found in lists)
+    items = [_item(entry) for found in lists for entry in found.entries]
     total: Counter[str] = Counter(added=0, extended=0, skipped=0)
     with connect(socket) as client:
-        for chunk in _chunks(items):
+        for start in range(0, len(items), IMPORT_ITEMS):
             answer = client.call(
                 "import",
-                decisions=chunk,
+                decisions=items[start : start + IMPORT_ITEMS],
                 duration=duration,
                 reason=reason or None,
                 dry_run=dry_run or None,
             )
             total.update({key: answer.get(key, 0) for key in ("added", "extended", "skipped")})
-            refused = answer.get("refused") or ()
-            problems += [f"{entry['value']}: {entry['message']}" for entry in refused]
-    _report(total, problems, output, dry_run=dry_run)
+            problems += [f"{row['value']}: {row['message']}" for row in answer.get("refused") or ()]
+    _report(total, problems, hidden, output, dry_run=dry_run)
 
 
-def _report(total: Counter[str], problems: Sequence[str], output: Output, *, dry_run: bool) -> None:
+def _report(
+    total: Counter[str], problems: Sequence[str], hidden: int, output: Output, *, dry_run: bool
+) -> None:
+    refused = len(problems) + hidden
     if output is Output.JSON:
-        write_json({**total, "refused": list(problems), "dry_run": dry_run})
+        write_json({**total, "refused": refused, "problems": list(problems), "dry_run": dry_run})
     else:
         would = "would be " if dry_run else ""
         typer.echo(
-            f"{total['added']:,} {would}added, {total['extended']:,} {would}extended, "
-            f"{total['skipped']:,} skipped, {len(problems):,} refused"
+            f"{would}added {total['added']:,}, {would}extended {total['extended']:,}, "
+            f"skipped {total['skipped']:,}, refused {refused:,}"
         )
-    if problems:
-        more = [f"and {len(problems) - REFUSED:,} more"] if len(problems) > REFUSED else []
+    if refused:
+        more = [f"and {refused - REFUSED:,} more"] if refused > REFUSED else []
         complain(*problems[:REFUSED], *more)
         raise typer.Exit(FAILURE)
 
@@ -142,25 +181,31 @@ def format_of(file: str, form: str) -> str:
     """Choose the format: the option, else the file's ending, else nothing."""
     if form and form not in FORMATS:
         raise typer.BadParameter(f"--format: {form!r} is not one of {', '.join(FORMATS)}")
-    endings = {".json": "json", ".csv": "csv", ".txt": "plain", ".nft": "nft", ".ipset": "ipset"}
-    return form or endings.get(Path(file).suffix, "")
+    return form or _ENDINGS.get(Path(file).suffix, "")
 
 
-def _read(name: str, form: str) -> tuple[list[dict[str, Any]], list[str]]:
-    """Read one list: its items, and what was wrong with others."""
+def _item(entry: ImportEntry) -> dict[str, Any]:
+    """Shape an entry as the daemon takes it, without what the list does not say."""
+    said = {"remaining": entry.duration, "reason": entry.reason, "scenario": entry.scenario}
+    return {"value": str(entry.network), **{key: value for key, value in said.items() if value}}
+
+
+def _read(name: str, form: str) -> ImportResult:
+    """Read one list; raises OSError when the file cannot be read at all."""
+    import time
+
     from shield.blocklist.formats import parse
 
-    chosen = format_of(name, form)
+    with _opened(name) as stream:
+        # An ending may lie, so only the option decides; otherwise the content is looked at.
+        return parse(_lines(stream), name, format_of(name, form) if form else None, wall=time.time())
+
+
+def _opened(name: str) -> io.TextIOBase:
     if name == "-":
-        data = sys.stdin.buffer.read(FILE_BYTES + 1)
-    else:
-        with Path(name).open("rb") as stream:
-            data = stream.read(FILE_BYTES + 1)
-    if len(data) > FILE_BYTES:
-        raise InputError(f"{name}: longer than {FILE_BYTES >> 20} MiB")
-    return parse(data.decode("utf-8", "replace"), chosen)
+        return io.TextIOWrapper(sys.stdin.buffer, "utf-8", "replace")
+    return Path(name).open(encoding="utf-8", errors="replace")
 
 
-def _chunks(items: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    for start in range(0, len(items), IMPORT_ITEMS):
-        yield list(items[start : start + IMPORT_ITEMS])
+def _lines(stream: io.TextIOBase) -> Iterator[str]:
+    yield from stream

@@ -35,6 +35,7 @@ from shield.cli.settings import (
     settings_of,
 )
 from shield.errors import ShieldError
+from shield.net import Network
 
 __all__ = ["FOUND", "replay"]
 
@@ -62,7 +63,7 @@ _ALERTS = (
     Column("scenario", "scenario", keep=8, cut=True),
     Column("proof", "proof", keep=6, colour=proof_colour),
     Column("messages", "messages", dash, keep=5, right=True),
-    Column("why", "not banned because", dash, keep=7, cut=True),
+    Column("why", "result", dash, keep=7, cut=True),
 )
 PLAIN = (
     "file",
@@ -179,10 +180,8 @@ def show_report(report: Report) -> None:
     found = f"{plural(len(alerts), 'alert')}, {plural(len(decisions), 'decision')}"
     typer.echo(f"{paint(report['file'], '', bold=True)}: {counts}, {found}")
     _table(decisions, _DECISIONS)
-    banned = {(row.get("value"), row.get("scenario")) for row in decisions}
-    _table(
-        [row for row in map(_alert, alerts) if (row["value"], row["scenario"]) not in banned], _ALERTS
-    )
+    banned = [Network.parse(row["value"]) for row in decisions]
+    _table([row for row in alerts if not _inside(row["value"], banned)], _ALERTS)
     if report["errors"]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(report["errors"].items()))
         typer.echo(f"  not understood: {reasons}")
@@ -190,8 +189,10 @@ def show_report(report: Report) -> None:
         typer.echo(paint(f"  stopped early: {report['error']}", "red"))
 
 
-def _alert(alert: Mapping[str, Any]) -> dict[str, Any]:
-    return {**alert, "value": alert.get("value") or alert.get("source") or alert.get("address") or ""}
+def _inside(value: str, banned: Sequence[Network]) -> bool:
+    """Tell whether a decision covers the source; then its further alerts say nothing new."""
+    source = Network.parse(value)
+    return any(network.contains(source) for network in banned)
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> None:

@@ -145,7 +145,7 @@ class Sniffer:
                 return
             if now - tick >= TICK:
                 tick = now
-                if self._take(self.pipeline.tick(now)):
+                if self._take(self.pipeline.tick(now, time.time())):
                     return
             self.idle()
             if self.duration is not None and now - start >= self.duration:
@@ -179,9 +179,8 @@ def row_of(verdict: Any) -> dict[str, Any]:
     alert, decision = verdict.alert, verdict.decision
     return {
         **alert_json(alert),
-        "value": alert.address if decision is None else decision.value,
         "duration": None if decision is None else decision.duration,
-        "why": verdict.why if decision is None else f"ban {seconds(decision.duration)}",
+        "why": f"ban {seconds(decision.duration)}" if decision and verdict.changes else verdict.why,
     }
 
 

@@ -119,7 +119,7 @@ class Engine:
         self.evidence.tick(time)
         self._shared.tick(time)
 
-    def _judge(self, rule: Rule, event: SipEvent, record: SourceRecord) -> Alert | None:
+    def _judge(self, rule: Rule, event: SipEvent, record: SourceRecord) -> Alert | None:  # noqa: PLR0911
         trusted = record.trusted(event.time, self.trust_time)
         if not self._fits(rule, event, trusted=trusted):
             return None
@@ -154,7 +154,7 @@ class Engine:
         counter.proven_alert = reached
         return self._alert(rule, event, record, count, proven=reached)
 
-    def _fits(self, rule: Rule, event: SipEvent, *, trusted: bool) -> bool:
+    def _fits(self, rule: Rule, event: SipEvent, *, trusted: bool) -> bool:  # noqa: PLR0911
         if rule.statuses and event.status not in rule.statuses:
             return False
         if rule.credentials is not None and rule.credentials is not (event.auth is not None):

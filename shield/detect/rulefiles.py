@@ -30,9 +30,7 @@ def load_rules(own: str | Path | None = None, disabled: Iterable[str] = ()) -> l
     problems: list[str] = []
     if len(files) > MAX_RULES:
         problems.append(f"{own}: more than {MAX_RULES} rules")
-    for name in disabled:
-        if name not in files:
-            problems.append(f"detect.disabled: there is no rule {name!r}")
+    problems += [f"detect.disabled: there is no rule {name!r}" for name in disabled if name not in files]
     off = set(disabled)
     rules: list[Rule] = []
     for name, path in sorted(files.items()):
