@@ -17,7 +17,8 @@ from shield.errors import InputError, RemoteError
 from shield.net import Datagram, pack
 from shield.sip.event import NONCE, TO_TAG, Kind, SipEvent
 from shield.sip.grammar import split_values
-from shield.sip.headers import fast_auth, fast_branch, fast_tag, parse_challenge, parse_via
+from shield.sip.headers import fast_auth, fast_branch, fast_tag, parse_via
+from shield.sip.logins import CHALLENGES, CREDENTIALS, Login, auth_values, is_stale
 from shield.sip.message import Request, Response
 from shield.sip.recent import RecentMap
 from shield.sip.servers import Servers
@@ -27,9 +28,9 @@ __all__ = ["Tracker", "TrackerStats"]
 TRANSACTION_TIME = 32.0
 """Timer B and F of RFC 3261 (64 * T1): after this a client has given up."""
 MAX_TRANSACTIONS = 65_536
-MAX_DIALOGS = 32_768
+MAX_LOGINS = 32_768
 """Call-IDs with a challenge or credentials under way."""
-DIALOG_TIME = 600.0
+LOGIN_TIME = 600.0
 """Phones with an old password come back after up to two minutes with the same Call-ID."""
 MAX_NONCES = 65_536
 NONCE_TIME = 3_600.0
@@ -42,13 +43,7 @@ CHALLENGE_GRACE = 3.0
 2 s (timer E), so three seconds after the last challenge nobody is still about to answer."""
 NONCE_FRESH = 30.0
 """A nonce older than this may have expired at the server: its refusal is no wrong password."""
-MAX_REALMS = 4
-"""Realms that may challenge one Call-ID before every further challenge counts as a refusal: a chain
-of proxies has two or three, and some servers take the realm from what the client sent."""
-
 _SHARED = b""
-_CHALLENGES = (b"WWW-Authenticate", b"Proxy-Authenticate")
-_CREDENTIALS = (b"Authorization", b"Proxy-Authorization")
 _ANSWER_CODES_AFTER_LOGIN = frozenset({408, 480, 486, 487, 600, 603})
 """A call with credentials that ends so was let through to its callee."""
 
@@ -65,35 +60,6 @@ class TrackerStats:
     """Challenges whose taking up was not watched to the end because there were too many."""
 
 
-class _Dialog:
-    """What is remembered of one Call-ID of one client while it authenticates."""
-
-    __slots__ = (
-        "attempts",
-        "challenge",
-        "cseq",
-        "deadline",
-        "issued",
-        "nonces",
-        "realms",
-        "tag",
-        "unused",
-    )
-
-    def __init__(self, cseq: int, tag: bytes) -> None:
-        self.cseq = cseq
-        self.tag = tag
-        self.attempts = 0
-        self.nonces: tuple[bytes, ...] = ()
-        """Those of the latest challenge."""
-        self.realms: tuple[bytes, ...] = ()
-        """All that challenged so far."""
-        self.issued = 0.0
-        self.unused = False
-        self.challenge: SipEvent | None = None
-        self.deadline = 0.0
-
-
 class Tracker:
     """Follows the transactions of all clients; see the module's docstring."""
 
@@ -103,25 +69,30 @@ class Tracker:
         self._pending: RecentMap[tuple[bytes, bytes, bytes, bytes], SipEvent] = RecentMap(
             MAX_TRANSACTIONS, TRANSACTION_TIME
         )
-        self._dialogs: RecentMap[tuple[bytes, bytes], _Dialog] = RecentMap(MAX_DIALOGS, DIALOG_TIME)
-        self._answered: RecentMap[tuple[bytes, bytes], bytes] = RecentMap(MAX_DIALOGS, TRANSACTION_TIME)
+        self._logins: RecentMap[tuple[bytes, bytes], Login] = RecentMap(MAX_LOGINS, LOGIN_TIME)
+        self._answered: RecentMap[tuple[bytes, bytes], bytes] = RecentMap(MAX_LOGINS, TRANSACTION_TIME)
         self._nonces: RecentMap[bytes, bytes] = RecentMap(MAX_NONCES, NONCE_TIME)
-        self._tags: RecentMap[bytes, bytes] = RecentMap(MAX_TAGS, DIALOG_TIME)
-        self._challenges: deque[tuple[float, tuple[bytes, bytes]]] = deque(maxlen=MAX_DIALOGS)
+        self._tags: RecentMap[bytes, bytes] = RecentMap(MAX_TAGS, LOGIN_TIME)
+        self._challenges: deque[tuple[float, tuple[bytes, bytes]]] = deque(maxlen=MAX_LOGINS)
 
     @property
     def forgotten(self) -> int:
         """Entries that were dropped before their time because a table was full."""
-        maps = (self._pending, self._dialogs, self._answered, self._nonces, self._tags)
+        maps = (self._pending, self._logins, self._answered, self._nonces, self._tags)
         return sum(table.dropped for table in maps) + self.stats.unwatched_challenges
 
     def request(self, datagram: Datagram, request: Request) -> SipEvent:
-        """Take a request; gives its REQUEST, RETRANSMISSION or COMPLETED event."""
+        """Take a request; gives its REQUEST, RETRANSMISSION or COMPLETED event.
+
+        A retransmission is the same header again: tools that guess with one branch and CSeq for all
+        their tries get each try looked at by a stateless server.
+        """
         branch = fast_branch(request.via) or b""
         if request.method == b"ACK":
             return self._ack(SipEvent(Kind.REQUEST, datagram, request, branch))
         key = (datagram.source, request.call_id, request.cseq.lstrip(b"0"), branch)
-        if self._pending.get(key) is not None:
+        first = self._pending.get(key)
+        if first is not None and first.request is not None and first.request.head == request.head:
             return SipEvent(Kind.RETRANSMISSION, datagram, request, branch)
         event = SipEvent(Kind.REQUEST, datagram, request, branch)
         self._pending.put(key, event)
@@ -145,7 +116,7 @@ class Tracker:
         if status < 200:
             return self._provisional(event, response, datagram.time)
         if event.status:
-            self._challenged_again(event, status, datagram.time)
+            self._challenged_again(event, response, datagram.time)
             return None
         event.status = status
         if event.client not in self.servers.known:
@@ -156,21 +127,21 @@ class Tracker:
 
     def tick(self, time: float) -> list[SipEvent]:
         """Let event time pass; gives ABANDONED events for challenges that nobody took up."""
-        for table in (self._pending, self._dialogs, self._answered, self._nonces, self._tags):
+        for table in (self._pending, self._logins, self._answered, self._nonces, self._tags):
             table.tick(time)
         events: list[SipEvent] = []
         queue = self._challenges
         while queue and queue[0][0] <= time:
             _, key = queue.popleft()
-            dialog = self._dialogs.get(key)
-            if dialog is None or dialog.challenge is None:
+            login = self._logins.get(key)
+            if login is None or login.challenge is None:
                 continue
-            if dialog.deadline > time:
-                queue.append((dialog.deadline, key))
+            if login.deadline > time:
+                queue.append((login.deadline, key))
                 continue
             self.stats.abandoned += 1
-            events.append(dialog.challenge.then(Kind.ABANDONED, time, None, dialog.challenge.status))
-            dialog.challenge = None
+            events.append(login.challenge.then(Kind.ABANDONED, time, None, login.challenge.status))
+            login.challenge = None
         return events
 
     def _unpaired(self, event: SipEvent | None) -> None:
@@ -193,46 +164,58 @@ class Tracker:
         if event.auth is None:
             return event.then(Kind.ANSWER, time, response, status)
         if status < 300 or (invite and status in _ANSWER_CODES_AFTER_LOGIN):
-            self._dialogs.pop((event.client, response.call_id))
+            self._logins.pop((event.client, response.call_id))
             return event.then(Kind.ACCEPTED, time, response, status)
         return event.then(Kind.REFUSED if status == 403 else Kind.ANSWER, time, response, status)
 
     def _challenged(self, event: SipEvent, response: Response, time: float) -> SipEvent | None:
         """401 or 407 (RFC 3261 section 22): note whom the nonces went to; wait for credentials."""
-        lines = _values(response, _CHALLENGES, b"-authenticate")
-        challenges = [auth for auth in map(fast_auth, lines) if auth is not None]
-        nonces = tuple(auth[1] for auth in challenges if auth[1])
-        for nonce in nonces:
-            owner = self._nonces.get(nonce)
-            self._nonces.put(nonce, event.client if owner is None or owner == event.client else _SHARED)
+        lines, challenges = self._read_challenges(event, response)
         key = (event.client, response.call_id)
-        dialog = self._dialogs.get(key)
-        if dialog is None:
-            dialog = _Dialog(_number(response.cseq), event.tag)
-        self._dialogs.put(key, dialog)  # also a known one: it is young again
-        elsewhere = _new_realm(dialog, {auth[3] for auth in challenges})
+        login = self._logins.get(key)
+        if login is None:
+            login = Login(_number(response.cseq), event.tag)
+        self._logins.put(key, login)  # also a known one: it is young again
+        elsewhere = login.new_realm({auth[3] for auth in challenges})
         refused = event.auth is not None and event.answers_challenge and not elsewhere
-        dialog.nonces, dialog.issued, dialog.unused = nonces, time, True
-        if refused and not _stale(lines):
-            dialog.challenge = None
+        login.challenged(tuple(auth[1] for auth in challenges if auth[1]), time)
+        if refused and not is_stale(lines):
+            login.challenge = None
             return event.then(Kind.REFUSED, time, response, response.status)
-        dialog.challenge = event
-        dialog.deadline = time + CHALLENGE_GRACE
-        if len(self._challenges) >= MAX_DIALOGS:
+        login.challenge = event
+        login.deadline = time + CHALLENGE_GRACE
+        if len(self._challenges) >= MAX_LOGINS:
             self.stats.unwatched_challenges += 1
-        self._challenges.append((dialog.deadline, key))
+        self._challenges.append((login.deadline, key))
         return None
 
-    def _challenged_again(self, event: SipEvent, status: int, time: float) -> None:
-        """Give the client as long again to answer: the same challenge was sent again."""
-        if status in (401, 407) and event.request is not None:
-            dialog = self._dialogs.get((event.client, event.request.call_id))
-            if dialog is not None and dialog.challenge is not None:
-                dialog.deadline = time + CHALLENGE_GRACE
+    def _challenged_again(self, event: SipEvent, response: Response, time: float) -> None:
+        """Take a challenge of a retransmission: the client has a nonce, and as long again to answer."""
+        if response.status not in (401, 407):
+            return
+        challenges = self._read_challenges(event, response)[1]
+        login = self._logins.get((event.client, response.call_id))
+        if login is not None:
+            login.new_realm({auth[3] for auth in challenges})
+            login.challenged(tuple(auth[1] for auth in challenges if auth[1]), time)
+            login.deadline = time + CHALLENGE_GRACE
+
+    def _read_challenges(
+        self, event: SipEvent, response: Response
+    ) -> tuple[list[bytes], list[tuple[bytes, bytes, bytes, bytes, bytes]]]:
+        """Values of the challenges, raw and read; notes whom their nonces went to."""
+        lines = auth_values(response, CHALLENGES, b"-authenticate")
+        challenges = [auth for auth in map(fast_auth, lines) if auth is not None]
+        for auth in challenges:
+            if auth[1]:
+                owner = self._nonces.get(auth[1])
+                own = owner is None or owner == event.client
+                self._nonces.put(auth[1], event.client if own else _SHARED)
+        return lines, challenges
 
     def _credentials(self, event: SipEvent, request: Request) -> None:
         """Note what the credentials prove and whether the client guesses or repeats."""
-        lines = _values(request, _CREDENTIALS, b"authorization")
+        lines = auth_values(request, CREDENTIALS, b"authorization")
         found = [auth for auth in map(fast_auth, lines) if auth is not None]
         if not found:
             return
@@ -245,20 +228,20 @@ class Tracker:
             event.auth = found[0][:3]
         key = (event.client, request.call_id)
         number = _number(request.cseq)
-        dialog = self._dialogs.get(key)
-        if dialog is None:
-            dialog = _Dialog(number, event.tag)
+        login = self._logins.get(key)
+        if login is None:
+            login = Login(number, event.tag)
         else:
-            event.repeat = dialog.attempts > 0 and number > dialog.cseq and event.tag == dialog.tag
-            taken_up = any(auth[1] in dialog.nonces for auth in found)
-            fresh = taken_up and event.time - dialog.issued < NONCE_FRESH
-            ignores = bool(dialog.nonces) and not taken_up
-            event.answers_challenge = dialog.unused and (fresh or ignores)
-            dialog.cseq, dialog.tag = number, event.tag
-        dialog.unused = False
-        dialog.attempts += 1
-        dialog.challenge = None
-        self._dialogs.put(key, dialog)
+            event.repeat = login.attempts > 0 and number > login.cseq and event.tag == login.tag
+            taken_up = any(auth[1] in login.nonces for auth in found)
+            fresh = taken_up and event.time - login.issued < NONCE_FRESH
+            ignores = bool(login.nonces) and not taken_up
+            event.answers_challenge = login.unused and (fresh or ignores)
+            login.cseq, login.tag = number, event.tag
+        login.unused = False
+        login.attempts += 1
+        login.challenge = None
+        self._logins.put(key, login)
 
     def _ack(self, event: SipEvent) -> SipEvent:
         """ACK for a 2xx repeats the To tag of the callee (RFC 3261 section 13.2.2.4)."""
@@ -290,42 +273,6 @@ class Tracker:
         first = self._pending.get((origin, request.call_id, request.cseq.lstrip(b"0"), branch))
         if first is not None and first.server == event.client:
             self.servers.relayed(event.client, origin)
-
-
-def _values(message: Request | Response, names: tuple[bytes, bytes], mark: bytes) -> list[bytes]:
-    """Values of all header fields of two names; ``mark`` is what both contain, in lower case.
-
-    Several lines are read one by one only when there seem to be several: one for each realm, or one
-    for each algorithm (RFC 8760).
-    """
-    if message.head.lower().count(mark) > 1:
-        return [value for name, value in message.headers if name in names]
-    value = message.fields.get(names[0]) or message.fields.get(names[1])
-    return [value] if value else []
-
-
-def _new_realm(dialog: _Dialog, realms: set[bytes]) -> bool:
-    """Whether another server of the chain asks for the first time (RFC 3261 section 22.3).
-
-    Then the server before it has taken the credentials.
-    """
-    fresh = realms.difference(dialog.realms)
-    if len(dialog.realms) >= MAX_REALMS or not fresh:
-        return False
-    another = bool(dialog.realms) and fresh == realms
-    dialog.realms += tuple(sorted(fresh))[:MAX_REALMS]
-    return another
-
-
-def _stale(lines: list[bytes]) -> bool:
-    """Whether a challenge says that the digest was right and only its nonce too old."""
-    for value in lines:
-        try:
-            if parse_challenge(value).stale:
-                return True
-        except RemoteError:
-            continue
-    return False
 
 
 def _number(cseq: bytes) -> int:

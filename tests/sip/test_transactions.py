@@ -83,6 +83,32 @@ def test_the_same_request_again_is_a_retransmission() -> None:
     assert talk.ask(attempt(1), OTHER).kind is Kind.REQUEST
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_tries_with_one_branch_and_cseq_are_each_looked_at(status: int) -> None:
+    """hydra uses the same Call-ID, branch and CSeq for all its passwords; servers test each."""
+    talk = Talk()
+    talk.exchange(401, attempt(1), challenge("n"))
+    kinds = []
+    for guess in range(4):
+        assert talk.ask(attempt(1)).kind is Kind.RETRANSMISSION
+        talk.answer(401, attempt(1), challenge(f"n{guess}"))
+        wrong = attempt(2, credentials(f"n{guess}", answer=f"{guess:032}"))
+        event = talk.ask(wrong)
+        assert (event.kind, event.proofs, event.repeat) == (Kind.REQUEST, NONCE, False)
+        kinds.append(kind(talk.answer(status, wrong, *([challenge("x")] if status == 401 else []))))
+    assert kinds == [Kind.REFUSED] * 4
+
+
+def test_a_late_copy_of_a_challenge_after_the_login_starts_nothing() -> None:
+    """The refresh of a minute later is not taken for an answer to it."""
+    talk = Talk()
+    talk.exchange(401, attempt(1), challenge("n1"))
+    talk.exchange(200, attempt(2, credentials("n1")))
+    talk.answer(401, attempt(1), challenge("n1"))
+    event = talk.ask(attempt(3, credentials("n1")))
+    assert (event.answers_challenge, event.repeat, event.proofs) == (False, False, NONCE)
+
+
 def test_a_final_answer_is_paired_with_its_request() -> None:
     """The event tells of the request, at the time of the response."""
     talk = Talk()
@@ -266,9 +292,9 @@ def test_the_login_of_a_dialog_that_is_in_use_is_not_forgotten() -> None:
     talk = Talk()
     talk.tracker.tick(talk.time)
     talk.exchange(401, attempt(1), challenge("n1"))
-    talk.time += transactions.DIALOG_TIME
+    talk.time += transactions.LOGIN_TIME
     talk.tracker.tick(talk.time)
-    talk.time += transactions.DIALOG_TIME - 1
+    talk.time += transactions.LOGIN_TIME - 1
     talk.exchange(401, attempt(2), challenge("n2"))
     talk.time += 2
     talk.tracker.tick(talk.time)
@@ -452,7 +478,7 @@ def test_credentials_take_a_challenge_up() -> None:
 
 def test_unwatched_challenges_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """When too many wait at once the oldest is given up, and that is not silent."""
-    monkeypatch.setattr(transactions, "MAX_DIALOGS", 4)
+    monkeypatch.setattr(transactions, "MAX_LOGINS", 4)
     talk = Talk()
     for number in range(6):
         talk.exchange(401, attempt(1, call_id=f"c{number}"), challenge(f"n{number}"))

@@ -1,0 +1,85 @@
+"""Logins: what is remembered of one Call-ID while it authenticates, and reading of its header fields."""
+
+from __future__ import annotations
+
+from shield.errors import RemoteError
+from shield.sip.event import SipEvent
+from shield.sip.headers import parse_challenge
+from shield.sip.message import Request, Response
+
+__all__ = ["CHALLENGES", "CREDENTIALS", "Login", "auth_values", "is_stale"]
+
+MAX_REALMS = 4
+"""Realms that may challenge one Call-ID before every further challenge counts as a refusal: a chain
+of proxies has two or three, and some servers take the realm from what the client sent."""
+
+CHALLENGES = (b"WWW-Authenticate", b"Proxy-Authenticate")
+CREDENTIALS = (b"Authorization", b"Proxy-Authorization")
+
+
+class Login:
+    """One Call-ID of one client."""
+
+    __slots__ = (
+        "attempts",
+        "challenge",
+        "cseq",
+        "deadline",
+        "issued",
+        "nonces",
+        "realms",
+        "tag",
+        "unused",
+    )
+
+    def __init__(self, cseq: int, tag: bytes) -> None:
+        self.cseq = cseq
+        self.tag = tag
+        self.attempts = 0
+        self.nonces: tuple[bytes, ...] = ()
+        """Those of the latest challenge."""
+        self.realms: tuple[bytes, ...] = ()
+        """All that challenged so far."""
+        self.issued = 0.0
+        self.unused = False
+        self.challenge: SipEvent | None = None
+        self.deadline = 0.0
+
+    def challenged(self, nonces: tuple[bytes, ...], time: float) -> None:
+        """Note the nonces of a challenge; the next credentials are its answer."""
+        self.nonces, self.issued, self.unused = nonces, time, True
+
+    def new_realm(self, realms: set[bytes]) -> bool:
+        """Note the realms of a challenge; whether another server of the chain asks for the first time.
+
+        Then the server before it has taken the credentials (RFC 3261 section 22.3).
+        """
+        fresh = realms.difference(self.realms)
+        if len(self.realms) >= MAX_REALMS or not fresh:
+            return False
+        another = bool(self.realms) and fresh == realms
+        self.realms += tuple(sorted(fresh))[:MAX_REALMS]
+        return another
+
+
+def auth_values(message: Request | Response, names: tuple[bytes, bytes], mark: bytes) -> list[bytes]:
+    """Values of all header fields of two names; ``mark`` is what both contain, in lower case.
+
+    Several lines are read one by one only when there seem to be several: one for each realm, or one
+    for each algorithm (RFC 8760).
+    """
+    if message.head.lower().count(mark) > 1:
+        return [value for name, value in message.headers if name in names]
+    value = message.fields.get(names[0]) or message.fields.get(names[1])
+    return [value] if value else []
+
+
+def is_stale(lines: list[bytes]) -> bool:
+    """Whether a challenge says that the digest was right and only its nonce too old."""
+    for value in lines:
+        try:
+            if parse_challenge(value).stale:
+                return True
+        except RemoteError:
+            continue
+    return False
