@@ -6,9 +6,9 @@ import io
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -198,14 +198,10 @@ def _read(name: str, form: str) -> ImportResult:
 
     with _opened(name) as stream:
         # An ending may lie, so only the option decides; otherwise the content is looked at.
-        return parse(_lines(stream), name, format_of(name, form) if form else None, wall=time.time())
+        return parse(stream, name, format_of(name, form) if form else None, wall=time.time())
 
 
-def _opened(name: str) -> io.TextIOBase:
+def _opened(name: str) -> TextIO:
     if name == "-":
         return io.TextIOWrapper(sys.stdin.buffer, "utf-8", "replace")
     return Path(name).open(encoding="utf-8", errors="replace")
-
-
-def _lines(stream: io.TextIOBase) -> Iterator[str]:
-    yield from stream

@@ -1,0 +1,46 @@
+"""Configuration and options together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from shield.cli.settings import changed, pipeline_factory, rules_of, settings_of
+from shield.config import Settings
+from shield.errors import ConfigError
+from shield.net import pack
+
+
+def test_settings_come_from_the_file(tmp_path: Path) -> None:
+    """The file that was named must exist; without one the defaults hold."""
+    assert settings_of(None).capture == Settings().capture
+    with pytest.raises(ConfigError, match="no such file"):
+        settings_of(tmp_path / "no.toml")
+
+
+def test_options_go_on_top() -> None:
+    """Servers and domains add, the rest replaces, what was not given changes nothing."""
+    base = changed(Settings(), servers=["192.0.2.1"], domains=["example.net"])
+    more = changed(base, servers=["192.0.2.2"], capture={"ports": (5070,), "any_port": False})
+    assert more.detect.servers == ("192.0.2.1", "192.0.2.2")
+    assert more.detect.domains == ("example.net",)
+    assert more.capture.ports == (5070,)
+    assert changed(Settings()) == Settings()
+
+
+def test_a_rules_directory_that_is_missing_is_wrong_usage(tmp_path: Path) -> None:
+    """A configured one may be missing, one that was named may not."""
+    with pytest.raises(typer.BadParameter):
+        changed(Settings(), rules=tmp_path / "none")
+    found = rules_of(changed(Settings(), rules=tmp_path))
+    assert [rule.name for rule in found] == [rule.name for rule in rules_of(Settings())]
+
+
+def test_each_pipeline_has_its_own_memory() -> None:
+    """One file's attackers are nobody in the next."""
+    factory = pipeline_factory(Settings(), [], local=[pack("192.0.2.1")])
+    one, two = factory(), factory()
+    assert one.blocklist is not two.blocklist
+    assert one.allowlist is not two.allowlist
