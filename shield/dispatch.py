@@ -116,7 +116,7 @@ class NodeDispatcher:
             "decisions": [decision.as_json(now) for decision in decisions],
             "allowlist": allowed.as_json(now) if allowed else None,
             "alerts": alerts,
-            "history": journal.history(value, HISTORY),
+            "history": [_past(row) for row in journal.history(value, HISTORY)],
             "source": source,
         }
 
@@ -317,6 +317,11 @@ def _each(values: Iterable[str], run: Callable[[str], dict[str, Any]]) -> list[d
         except (InputError, RemoteError) as error:
             results.append({"value": value[:260], "ok": False, "message": str(error)})
     return results
+
+
+def _past(row: dict[str, Any]) -> dict[str, Any]:
+    """Bring a line of history into the keys of a decision, with the time of the change."""
+    return {**row, "time": row["at"], "kind": row["change"], "reason": row["why"] or row["reason"]}
 
 
 def _line(text: Any) -> str:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shield.blocklist.guard import Guard
 from shield.capture.decoder import Decoder
 from shield.capture.settings import CaptureSettings
 from shield.net import Datagram, Network, Transport, pack
@@ -167,6 +168,16 @@ def test_bans_of_the_next_moment_count() -> None:
     assert decoder.feed(frame(ether(ip4(udp()))))
     guard.hosts = {pack(CLIENT)}
     assert not decoder.feed(frame(ether(ip4(udp()))))
+
+
+def test_a_guard_that_bans_nobody_yet_is_kept() -> None:
+    """The blocklist's guard is false while it is empty; it must be asked all the same."""
+    guard = Guard(lambda address: None)
+    assert not guard
+    decoder = Decoder(None, guard)
+    guard.insert(Network.host(pack(CLIENT)))
+    assert not decoder.feed(frame(ether(ip4(udp()))))
+    assert decoder.stats.skipped == guard.hits == 1
 
 
 def test_fragments_are_joined() -> None:
