@@ -12,6 +12,9 @@ __all__ = ["CHALLENGES", "CREDENTIALS", "Login", "auth_values", "is_stale"]
 MAX_REALMS = 4
 """Realms that may challenge one Call-ID before every further challenge counts as a refusal: a chain
 of proxies has two or three, and some servers take the realm from what the client sent."""
+MAX_WAITING = 32
+"""Users that may be challenged at once under one Call-ID: gateways register all their lines so (RFC
+3261 section 10.2.4), scanners try thousands."""
 
 CHALLENGES = (b"WWW-Authenticate", b"Proxy-Authenticate")
 CREDENTIALS = (b"Authorization", b"Proxy-Authorization")
@@ -20,17 +23,7 @@ CREDENTIALS = (b"Authorization", b"Proxy-Authorization")
 class Login:
     """One Call-ID of one client."""
 
-    __slots__ = (
-        "attempts",
-        "challenge",
-        "cseq",
-        "deadline",
-        "issued",
-        "nonces",
-        "realms",
-        "tag",
-        "unused",
-    )
+    __slots__ = ("attempts", "cseq", "issued", "nonces", "realms", "tag", "unused", "waiting")
 
     def __init__(self, cseq: int, tag: bytes) -> None:
         self.cseq = cseq
@@ -42,12 +35,19 @@ class Login:
         """All that challenged so far."""
         self.issued = 0.0
         self.unused = False
-        self.challenge: SipEvent | None = None
-        self.deadline = 0.0
+        self.waiting: dict[bytes, tuple[SipEvent, float]] = {}
+        """Challenged requests without credentials since, by user, with the time until when to wait."""
 
     def challenged(self, nonces: tuple[bytes, ...], time: float) -> None:
         """Note the nonces of a challenge; the next credentials are its answer."""
         self.nonces, self.issued, self.unused = nonces, time, True
+
+    def wait(self, event: SipEvent, deadline: float) -> SipEvent | None:
+        """Wait for credentials; gives the oldest request when too many of this Call-ID wait."""
+        self.waiting[event.user] = (event, deadline)
+        if len(self.waiting) <= MAX_WAITING:
+            return None
+        return self.waiting.pop(next(iter(self.waiting)))[0]
 
     def new_realm(self, realms: set[bytes]) -> bool:
         """Note the realms of a challenge; whether another server of the chain asks for the first time.

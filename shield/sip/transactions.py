@@ -73,7 +73,7 @@ class Tracker:
         self._answered: RecentMap[tuple[bytes, bytes], bytes] = RecentMap(MAX_LOGINS, TRANSACTION_TIME)
         self._nonces: RecentMap[bytes, bytes] = RecentMap(MAX_NONCES, NONCE_TIME)
         self._tags: RecentMap[bytes, bytes] = RecentMap(MAX_TAGS, LOGIN_TIME)
-        self._challenges: deque[tuple[float, tuple[bytes, bytes]]] = deque(maxlen=MAX_LOGINS)
+        self._challenges: deque[tuple[float, tuple[bytes, bytes], bytes]] = deque()
 
     @property
     def forgotten(self) -> int:
@@ -132,17 +132,29 @@ class Tracker:
         events: list[SipEvent] = []
         queue = self._challenges
         while queue and queue[0][0] <= time:
-            _, key = queue.popleft()
+            _, key, user = queue.popleft()
             login = self._logins.get(key)
-            if login is None or login.challenge is None:
+            waiting = login.waiting.get(user) if login is not None else None
+            if login is None or waiting is None:
                 continue
-            if login.deadline > time:
-                queue.append((login.deadline, key))
+            event, deadline = waiting
+            if deadline > time:
+                queue.append((deadline, key, user))
                 continue
-            self.stats.abandoned += 1
-            events.append(login.challenge.then(Kind.ABANDONED, time, None, login.challenge.status))
-            login.challenge = None
+            del login.waiting[user]
+            events.append(self._abandoned(event, time))
         return events
+
+    def _abandoned(self, event: SipEvent, time: float) -> SipEvent:
+        self.stats.abandoned += 1
+        return event.then(Kind.ABANDONED, time, None, event.status)
+
+    def _unwatch(self) -> None:
+        """Let go of the challenge that has waited longest."""
+        _, key, user = self._challenges.popleft()
+        login = self._logins.get(key)
+        if login is not None and login.waiting.pop(user, None) is not None:
+            self.stats.unwatched_challenges += 1
 
     def _unpaired(self, event: SipEvent | None) -> None:
         if event is None:
@@ -180,14 +192,14 @@ class Tracker:
         refused = event.auth is not None and event.answers_challenge and not elsewhere
         login.challenged(tuple(auth[1] for auth in challenges if auth[1]), time)
         if refused and not is_stale(lines):
-            login.challenge = None
+            login.waiting.pop(event.user, None)
             return event.then(Kind.REFUSED, time, response, response.status)
-        login.challenge = event
-        login.deadline = time + CHALLENGE_GRACE
         if len(self._challenges) >= MAX_LOGINS:
-            self.stats.unwatched_challenges += 1
-        self._challenges.append((login.deadline, key))
-        return None
+            self._unwatch()
+        deadline = time + CHALLENGE_GRACE
+        self._challenges.append((deadline, key, event.user))
+        given_up = login.wait(event, deadline)
+        return self._abandoned(given_up, time) if given_up is not None else None
 
     def _challenged_again(self, event: SipEvent, response: Response, time: float) -> None:
         """Take a challenge of a retransmission: the client has a nonce, and as long again to answer."""
@@ -198,7 +210,8 @@ class Tracker:
         if login is not None:
             login.new_realm({auth[3] for auth in challenges})
             login.challenged(tuple(auth[1] for auth in challenges if auth[1]), time)
-            login.deadline = time + CHALLENGE_GRACE
+            if event.user in login.waiting:
+                login.waiting[event.user] = (event, time + CHALLENGE_GRACE)
 
     def _read_challenges(
         self, event: SipEvent, response: Response
@@ -240,7 +253,7 @@ class Tracker:
             login.cseq, login.tag = number, event.tag
         login.unused = False
         login.attempts += 1
-        login.challenge = None
+        login.waiting.pop(event.user, None)
         self._logins.put(key, login)
 
     def _ack(self, event: SipEvent) -> SipEvent:

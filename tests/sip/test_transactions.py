@@ -7,6 +7,7 @@ import pytest
 from shield.net import Transport, pack
 from shield.sip import transactions
 from shield.sip.event import NONCE, TCP, TO_TAG, Kind, SipEvent
+from shield.sip.logins import MAX_WAITING
 from shield.sip.servers import Servers
 from shield.sip.transactions import CHALLENGE_GRACE, NONCE_FRESH, Tracker
 from tests.builders import (
@@ -447,6 +448,53 @@ def test_a_challenge_without_credentials_is_abandoned_after_the_grace() -> None:
     assert talk.tracker.stats.abandoned == 1
 
 
+def test_each_user_tried_under_one_call_id_is_abandoned() -> None:
+    """A scanner that keeps its Call-ID leaves one challenge behind for each user, not one in all."""
+    talk = Talk()
+    users = []
+    for number, user in enumerate(["100", "101", "102"]):
+        asked = request("REGISTER", user=user, cseq=number, branch=f"z9hG4bK{number}")
+        event = talk.exchange(401, asked, challenge(f"n{number}"))
+        assert event is None
+    users += [event.user for event in talk.tracker.tick(talk.time + CHALLENGE_GRACE)]
+    assert users == [b"100", b"101", b"102"]
+    assert talk.tracker.stats.abandoned == 3
+
+
+def test_a_gateway_that_registers_its_lines_under_one_call_id_abandons_nothing() -> None:
+    """RFC 3261 section 10.2.4: the challenges of several users cross each other."""
+    talk = Talk()
+    for number in range(24):
+        asked = request("REGISTER", user=f"1{number}", cseq=number, branch=f"z9hG4bKa{number}")
+        assert talk.exchange(401, asked, challenge(f"n{number}")) is None
+    for number in range(24):
+        line = credentials(f"n{number}", user=f"1{number}")
+        good = request("REGISTER", line, user=f"1{number}", cseq=99, branch=f"z9hG4bKb{number}")
+        assert kind(talk.exchange(200, good)) is Kind.ACCEPTED
+    assert talk.tracker.tick(talk.time + 100.0) == []
+
+
+def test_too_many_users_under_one_call_id_do_not_wait() -> None:
+    """The oldest is taken for abandoned at once, so a fast scanner neither hides nor fills memory."""
+    talk = Talk()
+    found = []
+    for number in range(100):
+        asked = request("REGISTER", user=f"u{number}", cseq=number, branch=f"z9hG4bK{number}")
+        event = talk.exchange(401, asked, challenge(f"n{number}"))
+        found += [event.user] if event is not None and event.kind is Kind.ABANDONED else []
+    assert len(found) == 100 - MAX_WAITING
+    found += [event.user for event in talk.tracker.tick(talk.time + CHALLENGE_GRACE)]
+    assert found == [b"u%d" % number for number in range(100)]
+
+
+def test_the_same_user_asked_again_is_one_challenge() -> None:
+    """A phone that starts again has not given up: what counts is whether it answers in the end."""
+    talk = Talk()
+    assert talk.exchange(401, attempt(1), challenge("n1")) is None
+    assert talk.exchange(401, attempt(2), challenge("n2")) is None
+    assert len(talk.tracker.tick(talk.time + CHALLENGE_GRACE)) == 1
+
+
 def test_a_challenge_sent_again_gives_more_time() -> None:
     """On a bad line the challenge arrives late: grace starts with the last copy."""
     talk = Talk()
@@ -484,6 +532,17 @@ def test_unwatched_challenges_are_counted(monkeypatch: pytest.MonkeyPatch) -> No
         talk.exchange(401, attempt(1, call_id=f"c{number}"), challenge(f"n{number}"))
     assert talk.tracker.stats.unwatched_challenges == 2
     assert talk.tracker.forgotten >= 2
+    assert len(talk.tracker.tick(talk.time + CHALLENGE_GRACE)) <= 4
+
+
+def test_taken_up_challenges_are_not_counted_as_unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logins that went well lose nothing, however many there are."""
+    monkeypatch.setattr(transactions, "MAX_LOGINS", 4)
+    talk = Talk()
+    for number in range(6):
+        talk.exchange(401, attempt(1, call_id=f"c{number}"), challenge(f"n{number}"))
+        talk.exchange(200, attempt(2, credentials(f"n{number}"), call_id=f"c{number}"))
+    assert talk.tracker.stats.unwatched_challenges == 0
 
 
 # Answered calls and TCP
