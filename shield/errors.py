@@ -37,5 +37,5 @@ class RemoteError(ShieldError):
         super().__init__(f"{reason}: {detail}" if detail else reason)
 
 
-class SystemFailure(ShieldError):
+class SystemFailure(ShieldError):  # noqa: N818 - the machine fails, not the caller
     """The machine refused: no permission, missing program, full disk."""

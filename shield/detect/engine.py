@@ -73,6 +73,8 @@ class Engine:
         self.rules = tuple(rules)
         self._rate_rules = tuple(rule for rule in rules if rule.rate)
         self._least_rate = min((rule.rate for rule in self._rate_rules), default=1 << 60)
+        # All other methods share one plan, so a flood of invented ones makes no plans.
+        self._methods = METHODS.union(*(rule.methods for rule in rules))
         self._plans: dict[tuple[Kind, bytes], Plan] = {}
 
     def observe(self, event: SipEvent) -> Sequence[Alert]:
@@ -87,7 +89,11 @@ class Engine:
             rate = record.count(time)
             if rate >= self._least_rate:
                 rules = tuple(
-                    rule for rule in self._rate_rules if rate >= rule.rate and kind in rule.events
+                    rule
+                    for rule in self._rate_rules
+                    if rate >= rule.rate
+                    and kind in rule.events
+                    and (not rule.methods or event.method in rule.methods)
                 )
         elif kind is Kind.REFUSED:
             record.refused += not event.repeat
@@ -100,10 +106,10 @@ class Engine:
         elif kind is Kind.ANSWER and 200 <= event.status < 300:
             self._forgive(event, record)
         method = event.method
-        key = (kind, method if method in METHODS else b"")
+        key = (kind, method if method in self._methods else b"")
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = make_plan(self.rules, kind, method)
+            plan = self._plans[key] = make_plan(self.rules, *key)
         rules += plan.rules(event)
         if not rules:
             return NOTHING

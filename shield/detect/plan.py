@@ -7,6 +7,7 @@ gate opens are the rules themselves asked.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Sequence
 
@@ -115,7 +116,9 @@ def _merged(conditions: Sequence[Condition]) -> Callable[[bytes], object]:
     expressions = [_source(test) for test in tests]
     if all(expression is not None for expression in expressions):
         joined = b"|".join(expression for expression in expressions if expression is not None)
-        return re.compile(joined).search
+        # One with flags for itself at its start, (?i)..., cannot be a part of another.
+        with contextlib.suppress(re.error):
+            return re.compile(joined).search
     return lambda value: any(test(value) for test in tests)
 
 
@@ -125,4 +128,5 @@ def _source(test: Callable[[bytes], object]) -> bytes | None:
     if not isinstance(pattern, re.Pattern) or pattern.groups:
         return None
     flags = b"i" if pattern.flags & re.IGNORECASE else b""
-    return b"(?" + flags + b":" + pattern.pattern + b")"
+    text: bytes = pattern.pattern
+    return b"(?" + flags + b":" + text + b")"
