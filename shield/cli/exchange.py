@@ -166,11 +166,9 @@ def _report(
     if output is Output.JSON:
         write_json({**total, "refused": refused, "problems": list(problems), "dry_run": dry_run})
     else:
-        would = "would be " if dry_run else ""
-        typer.echo(
-            f"{would}added {total['added']:,}, {would}extended {total['extended']:,}, "
-            f"skipped {total['skipped']:,}, refused {refused:,}"
-        )
+        counts = ", ".join(f"{what} {count:,}" for what, count in total.items())
+        note = " (dry run, nothing was changed)" if dry_run else ""
+        typer.echo(f"{counts}, refused {refused:,}{note}")
     if refused:
         more = [f"and {refused - REFUSED:,} more"] if refused > REFUSED else []
         complain(*problems[:REFUSED], *more)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shield.blocklist.filters import parse_filter
 from shield.cli.group import complain
-from shield.cli.options import DEFAULT_CONFIG
+from shield.cli.options import configured
 from shield.errors import SystemFailure
 from shield.net import Network
 
@@ -28,15 +27,10 @@ HISTORY = 50
 
 
 def journal_path() -> Path:
-    """Where the journal is: as configured, else the default."""
+    """Tell where the journal is: as configured, else the default."""
     from shield.blocklist.journal import JournalSettings
 
-    try:
-        document = tomllib.loads(DEFAULT_CONFIG.read_text())
-        return Path(str(document["journal"]["path"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        # A broken file is reported by what needs it whole.
-        return Path(JournalSettings().path)
+    return Path(configured("journal", "path") or JournalSettings().path)
 
 
 def journal_decisions(text: str, why: str) -> list[dict[str, Any]]:

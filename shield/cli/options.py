@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import tomllib
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +26,7 @@ __all__ = [
     "SocketOption",
     "as_duration",
     "as_networks",
+    "configured",
     "socket_path",
 ]
 
@@ -107,10 +110,18 @@ def socket_path(socket: str) -> str:
     """Choose the socket: the option, else what the configuration says, else the default."""
     if socket:
         return socket
-    try:
-        document = tomllib.loads(DEFAULT_CONFIG.read_text())
-        configured = document["control"]["socket"]
-    except (OSError, ValueError, KeyError, TypeError):
-        # A broken file is reported by what needs it whole (run, config check), not by list.
-        return DEFAULT_SOCKET
-    return str(configured)
+    return configured("control", "socket") or DEFAULT_SOCKET
+
+
+def configured(table: str, key: str) -> str:
+    """Look up one text of the configuration and its drop-ins, or give an empty one.
+
+    Quicker than to read it whole. A broken file is reported by what needs it whole (run, config
+    check), not by list.
+    """
+    main = Path(os.environ.get("SHIELD_CONFIG") or DEFAULT_CONFIG)
+    found = ""
+    for file in (main, *sorted(main.with_suffix(".d").glob("*.toml"))):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            found = str(tomllib.loads(file.read_text("utf-8"))[table][key])
+    return found

@@ -16,6 +16,7 @@ from shield.cli.render import (
     dash,
     local_time,
     paint,
+    plural,
     printable,
     seconds,
     table_lines,
@@ -97,7 +98,7 @@ def _facts(answer: Answer) -> Iterable[str]:
     if source.get("last_seen") is not None:
         yield f"last seen {local_time(source['last_seen'])}"
     facts = {key: source.get(key) for key in ("messages", "trust", "score", "proof")}
-    known = [f"{key} {text}" for key, text in facts.items() if text not in (None, "", [])]
+    known = [f"{key} {text}" for key, text in facts.items() if text]
     if known:
         yield ", ".join(known)
     if explained.get("skipped"):
@@ -111,7 +112,7 @@ def alerts_of(answer: Answer) -> Sequence[Mapping[str, Any]]:
 
 def _print_alert(alert: Mapping[str, Any], *, everything: bool) -> None:
     head = f"{local_time(alert.get('time'))}  {alert.get('scenario')}"
-    facts = [f"{alert.get('proof', 'unproven')}", f"{alert.get('messages', 0):,} messages"]
+    facts = [f"{alert.get('proof', 'unproven')}", plural(int(alert.get("messages") or 0), "message")]
     if alert.get("why"):
         facts.append(str(alert["why"]))
     typer.echo(f"  {paint(printable(head), 'cyan')} ({printable(', '.join(facts))})")

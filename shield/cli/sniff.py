@@ -7,7 +7,6 @@ import json
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
@@ -124,7 +123,8 @@ class Sniffer:
     clock: Callable[[], float] = time.monotonic
     found: int = 0
     packets: int = 0
-    rows: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=SHOWN))
+    rows: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    """The last word about each source and scenario, the newest last."""
 
     def run(self) -> None:
         """Run until enough was found, the time is over, or somebody interrupts."""
@@ -157,7 +157,11 @@ class Sniffer:
             if not hasattr(finding, "alert"):  # a ban that ended is no finding to show
                 continue
             row = row_of(finding)
-            self.rows.append(row)
+            key = row["value"], row["scenario"]
+            self.rows.pop(key, None)
+            self.rows[key] = row
+            if len(self.rows) > SHOWN:
+                del self.rows[next(iter(self.rows))]
             self.found += 1
             self.show(row)
             if self.count and self.found >= self.count:
@@ -232,7 +236,7 @@ def _live_table(sniffer: Sniffer) -> Iterator[None]:
 
     def picture() -> Text:
         room = max(1, console.height - 3)
-        rows = list(sniffer.rows)[-room:]
+        rows = list(sniffer.rows.values())[-room:]
         lines = table_lines(rows, ALERTS, terminal_width(), colour=True)
         return Text.from_ansi("\n".join([*lines, paint(sniffer.summary(), "bright_black")]))
 

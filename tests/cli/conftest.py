@@ -58,7 +58,6 @@ def no_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHIELD_SOCKET", str(tmp_path / "nobody.sock"))
     empty = tmp_path / "none.toml"
     monkeypatch.setattr("shield.cli.options.DEFAULT_CONFIG", empty)
-    monkeypatch.setattr("shield.cli.offline.DEFAULT_CONFIG", empty)
     monkeypatch.setattr("shield.config.DEFAULT_PATH", str(empty))
     monkeypatch.setattr("shield.cli.offline.journal_path", lambda: tmp_path / "journal.db")
 

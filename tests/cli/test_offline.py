@@ -72,7 +72,7 @@ def test_looking_makes_no_file(shield: Any, tmp_path: Path) -> None:
 def test_the_path_is_the_configured_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """[journal] path of the configuration, else the default; a broken file is not our business."""
     file = tmp_path / "shield.toml"
-    monkeypatch.setattr("shield.cli.offline.DEFAULT_CONFIG", file)
+    monkeypatch.setattr("shield.cli.options.DEFAULT_CONFIG", file)
     assert Path(JournalSettings().path) == READ_PATH()
     file.write_text('[journal]\npath = "/srv/j.db"\n')
     assert Path("/srv/j.db") == READ_PATH()

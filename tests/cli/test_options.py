@@ -38,3 +38,12 @@ def test_the_socket_is_the_option_the_configured_or_the_default(
     assert socket_path("/a") == "/a"
     file.write_text("[control")
     assert socket_path("") == DEFAULT_SOCKET
+
+
+def test_drop_ins_and_the_environment_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The socket is found where the daemon, given the same files, has put it."""
+    monkeypatch.setenv("SHIELD_CONFIG", str(tmp_path / "mine.toml"))
+    (tmp_path / "mine.d").mkdir()
+    (tmp_path / "mine.d" / "10.toml").write_text('[control]\nsocket = "/a"\n')
+    (tmp_path / "mine.d" / "20.toml").write_text('[control]\nsocket = "/b"\n')
+    assert socket_path("") == "/b"

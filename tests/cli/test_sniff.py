@@ -90,6 +90,15 @@ def test_duration_ends_it() -> None:
     assert sniffer.summary() == "0 packets, 0 findings"
 
 
+def test_the_table_keeps_the_last_word() -> None:
+    """A source that first waits and then is banned is one row, however often it is told."""
+    pipeline = pipeline_factory(Settings(), rules_of(Settings()))()
+    sniffer = Sniffer(FakeWire(), pipeline)
+    sniffer.run()
+    assert len(sniffer.rows) == len({row["scenario"] for row in sniffer.rows.values()})
+    assert any(row["duration"] for row in sniffer.rows.values())
+
+
 def test_lost_packets_are_told() -> None:
     """What the kernel dropped is part of the summary."""
     source = FakeWire()
