@@ -189,7 +189,7 @@ class Allowlist:
         return None
 
     def overlaps(self, network: Network) -> list[Network]:
-        """Allowed networks inside a banned ``network``: they must pass before it drops."""
+        """Return allowed networks inside a banned ``network``: they must pass before it drops."""
         return [inner for inner, _ in self._table.inside(network)]
 
     def networks(self, now: float) -> list[Network]:
@@ -219,7 +219,8 @@ class Allowlist:
     def resolve(self, name: str, addresses: Sequence[bytes], now: float) -> bool:
         """Enter the answer for a name; True when its networks changed.
 
-        No addresses means that the look-up failed: the last ones stay, for a broken DNS must not ban a carrier.
+        No addresses means that the look-up failed: the last ones stay, for a broken DNS must not ban a
+        carrier.
         """
         key = _classify(name)[0]
         entry = self._entries.get(key)

@@ -24,6 +24,8 @@ from shield.net import Network
 
 __all__ = ["Blocklist", "BlocklistSettings", "BlocklistStats"]
 
+_BEGUN = frozenset({ChangeKind.ADDED, ChangeKind.EXTENDED})
+
 
 @dataclass(frozen=True)
 class BlocklistSettings:
@@ -104,15 +106,14 @@ class Blocklist:
     def add(self, decision: Decision, now: float) -> list[Change]:
         """Enter a decision; returns what changed, evictions first.
 
-        Nothing changes when a longer or stronger decision is there, the allowlist covers the network, or the
-        cache is full of longer ones: ``stats`` says which. Raises InputError when the network is too large.
+        The decision is not entered when a longer or stronger one is there, the allowlist covers the
+        network, or the cache is full of longer ones: ``stats`` says which. Raises InputError when the
+        network is too large.
         """
         changes = self._enter(decision, now)
-        if changes:
-            if changes[-1].kind is ChangeKind.ADDED:
-                self.stats.added += 1
-            else:
-                self.stats.extended += 1
+        kind = changes[-1].kind if changes else None
+        self.stats.added += kind is ChangeKind.ADDED
+        self.stats.extended += kind is ChangeKind.EXTENDED
         return changes
 
     def restore(self, decisions: Iterable[Decision], now: float) -> int:
@@ -120,9 +121,10 @@ class Blocklist:
         count = 0
         for decision in decisions:
             try:
-                count += bool(self._enter(decision, now))
+                changes = self._enter(decision, now)
             except InputError:
                 continue  # the limit was raised since it was saved; counted as refused_prefix
+            count += bool(changes) and changes[-1].kind in _BEGUN
         self.stats.restored += count
         return count
 
@@ -160,8 +162,8 @@ class Blocklist:
     def expire(self, now: float, limit: int = 1000) -> list[Change]:
         """Take out at most ``limit`` decisions that have ended.
 
-        Call it often, and again at once while ``next_expiry()`` is not after ``now``: small portions keep
-        the packet path from waiting when a list of a million ends in one second.
+        Call it often, and again at once while ``next_expiry()`` is not after ``now``: small portions
+        keep the packet path from waiting when a list of a million ends in one second.
         """
         changes: list[Change] = []
         left = limit
@@ -225,11 +227,23 @@ class Blocklist:
             self.stats.refused_ended += 1
         elif self._allowlist.covers_network(network) is not None:
             self.stats.refused_allowlisted += 1
-        elif decision.proof is Proof.PROVEN:
-            return self._enter_proven(decision)
         else:
-            return self._enter_unproven(decision)
+            changes = self._ended(network, now)
+            enter = self._enter_proven if decision.proof is Proof.PROVEN else self._enter_unproven
+            return changes + enter(decision)
         return []
+
+    def _ended(self, network: Network, now: float) -> list[Change]:
+        """Expire what has ended of one network: a new ban is then ADDED, not an EXTENDED old one."""
+        changes: list[Change] = []
+        for proof in Proof:
+            cache = self._cache(proof, network)
+            decision = cache.find(network)
+            if decision is not None and decision.until <= now:
+                cache.discard(network)
+                self.stats.expired += 1
+                changes += self._gone(decision, ChangeKind.EXPIRED)
+        return changes
 
     def _enter_proven(self, decision: Decision) -> list[Change]:
         network = decision.network
@@ -284,7 +298,7 @@ class Blocklist:
         return [Change(kind, decision, reason)]
 
     def _banned_inside(self, allowed: Network) -> list[Network]:
-        """Banned hosts and networks that ``allowed`` covers; one pass over all hosts unless it is a host."""
+        """Banned hosts and networks that ``allowed`` covers; looks at all hosts unless it is one."""
         if allowed.is_host:
             return [allowed] if allowed in self.guard else []
         low, size = allowed.address, len(allowed.address)

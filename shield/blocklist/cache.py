@@ -26,8 +26,8 @@ rebuilding costs in proportion to its size, so it waits until half of it is stal
 class DecisionCache(cachetools.Cache[Network, Decision]):
     """At most ``maxsize`` decisions by network; a full cache evicts the one that ends soonest.
 
-    Every network in the cache has at least one heap entry, at its end or earlier: an extension leaves the
-    entry where it is, and it moves when it surfaces. So extending costs nothing and leaves nothing.
+    Every network in the cache has at least one heap entry, at its end or earlier: an extension leaves
+    the entry where it is, and it moves when it surfaces. So extending costs nothing and leaves nothing.
     """
 
     def __init__(self, maxsize: int) -> None:
@@ -62,7 +62,7 @@ class DecisionCache(cachetools.Cache[Network, Decision]):
 
     def find(self, network: Network) -> Decision | None:
         """Return the decision of a network, expired or not."""
-        return self[network] if network in self else None
+        return self.get(network)
 
     def popitem(self) -> tuple[Network, Decision]:
         """Evict the decision that ends soonest (called by cachetools when the cache is full)."""
@@ -90,7 +90,7 @@ class DecisionCache(cachetools.Cache[Network, Decision]):
         return None
 
     def pop_expired(self, now: float, limit: int) -> Iterator[Decision]:
-        """Remove and yield decisions that have ended at ``now``; looks at no more than ``limit`` entries."""
+        """Remove and yield decisions that have ended at ``now``; looks at ``limit`` entries at most."""
         order = self._order
         for _ in range(limit):
             if not order or order[0][0] > now:

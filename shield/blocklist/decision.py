@@ -52,11 +52,11 @@ class Decision:
         return max(0.0, self.until - now)
 
     def extended(self, until: float, duration: float) -> Decision:
-        """A copy that ends later."""
+        """Return a copy that ends later."""
         return replace(self, until=until, duration=duration)
 
     def as_json(self, now: float) -> dict[str, Any]:
-        """The one shape in which a decision is shown everywhere (CLI, export, control socket)."""
+        """Return the one shape in which a decision is shown everywhere (CLI, export, control socket)."""
         return {
             "id": self.id,
             "value": self.value,

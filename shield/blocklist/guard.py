@@ -40,7 +40,7 @@ class Guard:
         self._older: dict[bytes, int] = {}
 
     def covers(self, address: bytes) -> bool:
-        """True when the packed ``address`` is banned and not allowlisted."""
+        """Tell whether the packed ``address`` is banned and not allowlisted."""
         if address in self.hosts:
             return True
         networks = self.networks

@@ -67,7 +67,7 @@ class PrefixTable(Generic[T]):
         return None
 
     def covers(self, address: bytes) -> bool:
-        """True when some network here holds the packed ``address``."""
+        """Tell whether some network here holds the packed ``address``."""
         return self.match(address) is not None
 
     def covering(self, network: Network) -> Iterator[tuple[Network, T]]:
