@@ -116,9 +116,15 @@ class SipEvent:
 
     def then(self, kind: Kind, time: float, response: Response | None, status: int) -> SipEvent:
         """Make a later event of the same request."""
+        # One by one and not in a loop: this runs for each answered request.
         event = SipEvent.__new__(SipEvent)
-        for name in self.__slots__:
-            setattr(event, name, getattr(self, name))
+        event.client, event.client_port = self.client, self.client_port
+        event.server, event.server_port = self.server, self.server_port
+        event.transport, event.payload = self.transport, self.payload
+        event.request, event.branch, event.auth = self.request, self.branch, self.auth
+        event.proofs, event.repeat = self.proofs, self.repeat
+        event.answers_challenge, event.foreign_nonce = self.answers_challenge, self.foreign_nonce
+        event._user, event._tag = self._user, self._tag
         event.kind = kind
         event.time = time
         event.response = response

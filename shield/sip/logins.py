@@ -54,12 +54,14 @@ class Login:
 
         Then the server before it has taken the credentials (RFC 3261 section 22.3).
         """
+        if not self.realms:
+            self.realms = tuple(sorted(realms))[:MAX_REALMS] if len(realms) > 1 else tuple(realms)
+            return False
         fresh = realms.difference(self.realms)
         if len(self.realms) >= MAX_REALMS or not fresh:
             return False
-        another = bool(self.realms) and fresh == realms
         self.realms += tuple(sorted(fresh))[:MAX_REALMS]
-        return another
+        return fresh == realms
 
 
 def auth_values(message: Request | Response, names: tuple[bytes, bytes], mark: bytes) -> list[bytes]:
