@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from shield.blocklist.decision import ChangeKind, Decision
+from shield.blocklist.decision import Change, ChangeKind, Decision
 from shield.blocklist.filters import parse_filter
 from shield.control.commands import COMMANDS, Actor
 from shield.durations import MAX_DURATION, format_duration
-from shield.errors import InputError, RemoteError
+from shield.errors import InputError, SystemFailure
 from shield.health import Health
 from shield.hub import Hub
 from shield.net import Network
@@ -156,7 +156,10 @@ class NodeDispatcher:
         state = self.health.firewall()
         feed = self.hub.feed
         if feed is not None and state.get("open"):
-            state["dropped_packets"] = feed.backend.dropped()
+            try:
+                state["dropped_packets"] = feed.backend.dropped()
+            except SystemFailure as error:  # somebody took the table away a moment ago
+                state["dropped_packets"], state["problem"] = None, str(error)
         return state
 
     # --- the allowlist ----------------------------------------------------------------------
@@ -203,17 +206,22 @@ class NodeDispatcher:
         duration = self._duration(arguments.get("duration"))
         reason = _line(arguments.get("reason") or f"by {actor.name}")
 
+        pipeline = self.hub.pipeline
+        made: list[Change] = []
+
         def ban(value: str) -> dict[str, Any]:
-            changes, value = self.hub.ban(
-                value, now, wall, duration=duration, reason=reason, origin="cli"
-            )
-            live = self.hub.pipeline.blocklist.get(Network.parse(value), now)
+            network = Network.parse(value)
+            changes = pipeline.ban(network, now, wall, duration=duration, reason=reason, origin="cli")
+            made.extend(changes)
+            live = pipeline.blocklist.get(network, now)
             if live is None:
                 raise InputError("the blocklist is full of longer bans")
             message = {} if changes else {"message": "already banned for longer"}
-            return {"value": value, "decision": live.as_json(now), **message}
+            return {"value": str(network), "decision": live.as_json(now), **message}
 
-        return {"results": _each(arguments["values"], ban)}
+        results = _each(arguments["values"], ban)
+        self.hub.take_changes(made, now)
+        return {"results": results}
 
     def _unban(self, arguments: Arguments, actor: Actor) -> Any:
         given = [name for name in ("values", "filter", "all") if arguments.get(name)]
@@ -221,46 +229,55 @@ class NodeDispatcher:
             raise InputError("unban: give one of values, filter or all")
         reason = _line(arguments.get("reason") or f"unban by {actor.name}")
         if given == ["values"]:
+            now = self._now()
+            made: list[Change] = []
 
             def unban(value: str) -> dict[str, Any]:
                 network = Network.parse(value)
-                self.hub.unban(network, self._now(), reason)
+                made.extend(self.hub.unban(network, now, reason))
                 return {"value": str(network)}
 
-            return {"results": _each(arguments["values"], unban)}
+            results = _each(arguments["values"], unban)
+            self.hub.take_changes(made, now)
+            return {"results": results}
         return self._unban_many(arguments.get("filter", ""), reason)
 
     async def _unban_many(self, text: str, reason: str) -> dict[str, Any]:
         """End all bans that a filter picks, in steps."""
         wanted, wall = parse_filter(text), self._wall()
         results: list[dict[str, Any]] = []
-        count = 0
-        now = self._now()
+        made: list[Change] = []
+        count, now = 0, self._now()
         for place, decision in enumerate(list(self.hub.pipeline.blocklist.decisions(now))):
             if place % STEP == STEP - 1:
+                self.hub.take_changes(made, now)
+                made = []
                 await _turn()
                 now = self._now()
             if wanted and not wanted.matches(decision.as_json(now), wall):
                 continue
             changes = self.hub.pipeline.blocklist.remove(decision.network, now, reason)
-            self.hub.take_changes(changes, now)
+            made += changes
             count += len(changes)
             if changes and len(results) < RESULTS:
                 results.append({"value": decision.value, "ok": True, "message": ""})
+        self.hub.take_changes(made, now)
         return {"results": results, "count": count}
 
     def _import(self, arguments: Arguments, _actor: Actor) -> dict[str, Any]:
         counts = {"added": 0, "extended": 0, "skipped": 0}
         refused: list[dict[str, Any]] = []
+        made: list[Change] = []
         for item in arguments["decisions"]:
             try:
-                counts[self._import_one(item, arguments)] += 1
+                counts[self._import_one(item, arguments, made)] += 1
             except InputError as error:
                 refused.append({"value": str(item.get("value", ""))[:100], "message": str(error)})
+        self.hub.take_changes(made, self._now())
         return {**counts, "refused": refused, "dry_run": bool(arguments.get("dry_run"))}
 
-    def _import_one(self, item: dict[str, Any], arguments: Arguments) -> str:
-        """Enter one foreign decision; gives which counter it belongs to."""
+    def _import_one(self, item: dict[str, Any], arguments: Arguments, made: list[Change]) -> str:
+        """Enter one foreign decision, its changes into ``made``; gives which counter it belongs to."""
         now, wall = self._now(), self._wall()
         value = item.get("value")
         if not isinstance(value, str):
@@ -288,7 +305,7 @@ class NodeDispatcher:
             origin="import",
             scenario=_line(item.get("scenario") or "import")[:64],
         )
-        self.hub.take_changes(changes, now)
+        made += changes
         if not changes:
             return "skipped"
         return "extended" if changes[-1].kind is ChangeKind.EXTENDED else "added"
@@ -314,7 +331,7 @@ def _each(values: Iterable[str], run: Callable[[str], dict[str, Any]]) -> list[d
     for value in values:
         try:
             results.append({"ok": True, "message": "", **run(value)})
-        except (InputError, RemoteError) as error:
+        except InputError as error:
             results.append({"value": value[:260], "ok": False, "message": str(error)})
     return results
 

@@ -101,23 +101,16 @@ class Hub:
 
     # --- operators --------------------------------------------------------------------------
 
-    def ban(
-        self, value: str, now: float, wall: float, *, duration: float, **said: str
-    ) -> tuple[list[Change], str]:
-        """Ban one value; gives the changes and the value's usual spelling. Raises InputError."""
-        network = Network.parse(value)
-        changes = self.pipeline.ban(network, now, wall, duration=duration, **said)
-        self.take_changes(changes, now)
-        return changes, str(network)
-
     def unban(self, network: Network, now: float, reason: str) -> list[Change]:
-        """End the bans of exactly this network; raises InputError when there is none."""
+        """End the bans of exactly this network; raises InputError when there is none.
+
+        The caller hands the changes to ``take_changes``, those of a whole command at once.
+        """
         changes = self.pipeline.blocklist.remove(network, now, reason)
         if not changes:
             covering = self.pipeline.blocklist.guard.networks.covering(network)
             outer = next((str(n) for n, _ in covering if n != network), "")
             raise InputError(f"not banned itself, but as part of {outer}" if outer else "not banned")
-        self.take_changes(changes, now)
         return changes
 
     # --- the journal ------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shield.control.commands import COMMANDS
-from shield.errors import InputError
+from shield.errors import InputError, SystemFailure
 from tests.node_parts import ATTACKER, CARRIER, ROOT, SERVER, WALL, Bench
 
 
@@ -233,6 +233,25 @@ def test_firewall_status(bench: Bench, tmp_path: Path) -> None:
     assert observing.banned() == {ATTACKER}
     assert observing.ask("firewall.status") == {"mode": "observe", "backend": None}
     observing.journal.close()
+
+
+def test_firewall_status_of_a_broken_kernel(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the table is missing the status is still told, with the problem."""
+
+    def dropped() -> int:
+        raise SystemFailure("table is missing")
+
+    monkeypatch.setattr(bench.backend, "dropped", dropped)
+    state = bench.ask("firewall.status")
+    assert (state["backend"], state["problem"]) == ("fake", "table is missing")
+
+
+def test_one_command_is_one_commit(bench: Bench) -> None:
+    """A long import or ban goes to the kernel as a whole, not entry by entry."""
+    bench.ask("import", decisions=[{"value": f"10.0.0.{n}"} for n in range(100)])
+    bench.ask("ban", values=[f"10.0.1.{n}" for n in range(50)])
+    assert len(bench.kernel()) == 150
+    assert len(bench.backend.commits) <= 2
 
 
 def test_rules_and_reload(bench: Bench) -> None:

@@ -77,7 +77,8 @@ def test_saving_goes_in_portions(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
     """Many changes go to the journal in portions, in order, and none is lost."""
     monkeypatch.setattr(module, "SAVE_CHANGES", 2)
     for n in range(5):
-        bench.hub.ban(f"10.0.0.{n}", bench.now, WALL, duration=60, reason="", origin="cli")
+        changes = bench.pipeline.ban(Network.parse(f"10.0.0.{n}"), bench.now, WALL, duration=60)
+        bench.hub.take_changes(changes, bench.now)
     assert [bench.hub.save(bench.now, WALL) for _ in range(3)] == [3, 1, 0]
     assert len(bench.journal.load(bench.now, WALL).decisions) == 5
 

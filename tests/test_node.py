@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from shield.config import Mode, NodeSettings, Settings
 from shield.control.settings import ControlSettings
 from shield.detect.settings import DetectSettings
 from shield.errors import ConfigError, SystemFailure
-from shield.net import pack
+from shield.net import Network, pack
 from shield.node import Node, run_node
 from tests.capture.wire import ether, ip4, udp
 from tests.firewall.fake import FakeBackend
@@ -99,6 +100,12 @@ def live(
     return node
 
 
+def ban(node: Node, duration: float) -> None:
+    now = module._now()
+    changes = node.hub.pipeline.ban(Network.parse(ATTACKER), now, time.time(), duration=duration)
+    node.hub.take_changes(changes, now)
+
+
 async def until(holds: Callable[[], Any]) -> None:
     async with asyncio.timeout(5):
         while not holds():
@@ -131,8 +138,8 @@ def test_packets_become_a_ban(settings: Settings) -> None:
 def test_bans_come_back(settings: Settings) -> None:
     """What the journal held is banned again and in the kernel before the first packet."""
 
-    async def ban(node: Node) -> None:
-        node.hub.ban(ATTACKER, module._now(), 0.0, duration=600, reason="", origin="cli")
+    async def begin(node: Node) -> None:
+        ban(node, 600)
 
     async def look(node: Node) -> None:
         assert node.hub.feed is not None
@@ -140,7 +147,7 @@ def test_bans_come_back(settings: Settings) -> None:
         await until(lambda: ATTACKER in {str(network) for network in backend.ends})
         assert pack(ATTACKER) in node.hub.pipeline.blocklist.guard.hosts
 
-    live(settings, ban)
+    live(settings, begin)
     live(settings, look)
 
 
@@ -148,7 +155,7 @@ def test_a_ban_ends_by_itself(settings: Settings) -> None:
     """The node comes when the next ban ends, not only once a second."""
 
     async def act(node: Node) -> None:
-        node.hub.ban(ATTACKER, module._now(), 0.0, duration=0.05, reason="", origin="cli")
+        ban(node, 0.05)
         await until(lambda: not len(node.hub.pipeline.blocklist))
 
     live(settings, act)
@@ -208,7 +215,7 @@ def test_reload_takes_rules_and_allowlist(settings: Settings) -> None:
     answers = [other, settings]
 
     async def act(node: Node) -> None:
-        node.hub.ban(ATTACKER, module._now(), 0.0, duration=600, reason="", origin="cli")
+        ban(node, 600)
         assert node.reload()["restart"] == ["node"]
         assert not len(node.hub.pipeline.blocklist)
         assert "test-scanner" not in {rule.name for rule in node.hub.pipeline.engine.rules}

@@ -21,6 +21,8 @@ def test_the_default_is_for_root_and_its_group_only() -> None:
         ("mode", "rw"),
         ("mode", "668"),
         ("mode", "0666"),
+        ("ban_time", 0),
+        ("ban_time", 1e12),
     ],
 )
 def test_mistakes_name_their_key(field: str, value: str) -> None:
