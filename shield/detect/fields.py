@@ -11,6 +11,7 @@ from shield.errors import ConfigError
 from shield.net import unpack
 from shield.sip.event import SipEvent
 from shield.sip.headers import fast_tag
+from shield.sip.message import usual_name
 from shield.sip.uri import fast_host, fast_user
 
 __all__ = ["FIELDS", "Field", "field"]
@@ -23,6 +24,10 @@ _SEPARATORS = b"-.() "
 
 
 def _header(name: bytes) -> Field:
+    usual = usual_name(name)
+    if usual != usual.lower():
+        return _usual(usual)
+
     def read(event: SipEvent) -> bytes | None:
         return event.request.get(name) if event.request is not None else None
 
@@ -88,7 +93,7 @@ FIELDS: dict[str, Field] = {
     "auth.user": lambda event: event.auth[0] if event.auth is not None else None,
     "auth.nonce": lambda event: event.auth[1] if event.auth is not None else None,
     "auth.response": lambda event: event.auth[2] if event.auth is not None else None,
-    "body": lambda event: event.request.body if event.request is not None else None,
+    "body": lambda event: (event.request.body or None) if event.request is not None else None,
     "raw": _raw,
     "defect": _defect,
     "source-port": _number,

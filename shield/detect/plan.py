@@ -113,20 +113,14 @@ def _merged(conditions: Sequence[Condition]) -> Callable[[bytes], object]:
         return lambda _value: False
     if len(tests) == 1:
         return tests[0]
-    expressions = [_source(test) for test in tests]
-    if all(expression is not None for expression in expressions):
-        joined = b"|".join(expression for expression in expressions if expression is not None)
-        # One with flags for itself at its start, (?i)..., cannot be a part of another.
-        with contextlib.suppress(re.error):
-            return re.compile(joined).search
-    return lambda value: any(test(value) for test in tests)
+    patterns = [condition.pattern for condition in conditions if condition.pattern is not None]
+    if len(patterns) == len(tests):
+        return re.compile(b"|".join(patterns)).search
 
+    def some(value: bytes) -> object:
+        for test in tests:
+            if test(value):
+                return True
+        return False
 
-def _source(test: Callable[[bytes], object]) -> bytes | None:
-    """The expression behind a bound ``search``, as a group that keeps its own flags."""
-    pattern = getattr(test, "__self__", None)
-    if not isinstance(pattern, re.Pattern) or pattern.groups:
-        return None
-    flags = b"i" if pattern.flags & re.IGNORECASE else b""
-    text: bytes = pattern.pattern
-    return b"(?" + flags + b":" + text + b")"
+    return some
