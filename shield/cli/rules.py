@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shield.cli.group import CONTEXT, FAILURE, complain
-from shield.cli.options import ConfigOption, Output, OutputOption
+from shield.cli.options import ConfigOption, Output, OutputOption, SocketOption
 from shield.cli.render import Column, emit, paint, plural, seconds, write_json
 from shield.cli.settings import RulesOption, changed, rules_of, settings_of
 from shield.errors import ConfigError, InputError
@@ -54,20 +54,43 @@ _PLAIN = (
 )
 
 
+def _complete(incomplete: str) -> list[str]:
+    """Names of built-in rules for the shell, which cannot wait for all to be read."""
+    from shield.detect.rulefiles import builtin_directory
+
+    names = sorted(path.stem for path in builtin_directory().glob("*.toml"))
+    return [name for name in names if name.startswith(incomplete)]
+
+
 @app.command("list", context_settings=CONTEXT)
 def list_rules(
-    output: OutputOption = Output.TABLE, rules: RulesOption = None, config: ConfigOption = None
+    *,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask the daemon: its rules, and how often each matched.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+    rules: RulesOption = None,
+    config: ConfigOption = None,
+    socket: SocketOption = "",
 ) -> None:
     """List the rules in use: built-in ones, and own ones that add to them or replace them."""
-    found = _load(rules, config)
-    emit([_row(rule) for rule in found], _COLUMNS, output, _PLAIN)
+    if live:
+        from shield.cli.daemon import ask
+
+        rows = [{**row, "from": _from(row["path"])} for row in ask(socket, "rules")]
+    else:
+        rows = [_row(rule) for rule in _load(rules, config)]
+    matched = (Column("matched", "matched", keep=8, right=True),) if live else ()
+    emit(rows, (_COLUMNS[0], *matched, *_COLUMNS[1:]), output, (*_PLAIN, *(["matched"] if live else ())))
     if output is Output.TABLE:
-        typer.echo(plural(len(found), "rule"))
+        typer.echo(plural(len(rows), "rule"))
 
 
 @app.command("show", context_settings=CONTEXT)
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a rule.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of a rule.", autocompletion=_complete)
+    ],
     output: OutputOption = Output.TABLE,
     rules: RulesOption = None,
     config: ConfigOption = None,
@@ -129,7 +152,12 @@ def _problems(path: Path) -> Sequence[str]:
 def run_tests(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Rules to test; none: all.", show_default=False),
+        typer.Argument(
+            metavar="[NAME]...",
+            help="Rules to test; none: all.",
+            show_default=False,
+            autocompletion=_complete,
+        ),
     ] = None,
     samples: Annotated[
         Path | None,
@@ -194,10 +222,13 @@ def _pick(rules: Sequence[Rule], names: Sequence[str]) -> list[Rule]:
     return [known[name] for name in names]
 
 
-def _row(rule: Rule) -> dict[str, Any]:
+def _from(path: str) -> str:
     from shield.detect.rulefiles import builtin_directory
 
-    path = Path(rule.path)
+    return "built-in" if Path(path).parent == builtin_directory() else "own"
+
+
+def _row(rule: Rule) -> dict[str, Any]:
     return {
         "name": rule.name,
         "kind": rule.kind,
@@ -206,7 +237,7 @@ def _row(rule: Rule) -> dict[str, Any]:
         "max_retry": rule.max_retry,
         "find_time": rule.find_time,
         "ban_time": rule.ban_time,
-        "from": "built-in" if path.parent == builtin_directory() else "own",
-        "path": str(path),
+        "from": _from(rule.path),
+        "path": rule.path,
         "description": rule.description,
     }

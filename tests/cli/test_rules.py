@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,31 @@ def test_list_has_every_built_in_rule(shield: Any) -> None:
     assert {row["from"] for row in rows} == {"built-in"}
     out = shield("rules", "list").stdout
     assert out.splitlines()[-1] == f"{len(rows)} rules"
+
+
+def test_live_rules_come_from_the_daemon(shield: Any, daemon: Any) -> None:
+    """With the number of matches."""
+    keys = ("kind", "severity", "confidence", "max_retry", "find_time", "ban_time", "description")
+    daemon.answers["rules"] = [
+        {"name": "x", "path": "/srv/x.toml", "matched": 42, **dict.fromkeys(keys, 1)}
+    ]
+    lines = shield("rules", "list", "--live").stdout.splitlines()
+    assert lines[1].split()[:2] == ["x", "42"]
+    assert "own" in lines[1]
+
+
+def test_the_shell_completes_names() -> None:
+    """`shield rules show sipv<TAB>`."""
+    env = {
+        "_SHIELD_COMPLETE": "complete_bash",
+        "COMP_WORDS": "shield rules show sipv",
+        "COMP_CWORD": "3",
+    }
+    program = "from shield.cli.app import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, **env}, capture_output=True, text=True
+    )
+    assert done.stdout.split() == [NAME]
 
 
 def test_own_rules_replace_built_in_ones(shield: Any, tmp_path: Path) -> None:
