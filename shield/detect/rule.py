@@ -7,6 +7,7 @@ docs/rules.md explains each key. Every mistake is reported with file and key.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ KINDS = ("scan", "enum", "bruteforce", "flood", "tollfraud", "fuzz", "relay", "i
 EVENTS = {kind.name.lower(): kind for kind in Kind}
 PROOFS = {"nonce": NONCE, "totag": TO_TAG, "tcp": TCP}
 GROUPS = ("client", "network", "user", "domain", "called", "tail")
+STATUS = re.compile(r"([1-6][0-9]{2})(?:-([1-6][0-9]{2}))?")
 MAX_RETRY = 10_000
 MAX_FIND_TIME = 86_400.0
 MAX_BAN_TIME = 30 * 86_400.0
@@ -110,6 +112,9 @@ class _Table:
 
     def seconds(self, key: str, default: float, high: float) -> float:
         value = self.take(key, (str, int, float), default)
+        if isinstance(value, bool):
+            self.problems.append(f"{self.where}.{key}: wrong type (bool)")
+            return default
         try:
             seconds = parse_duration(value) if isinstance(value, str) else float(value)
         except InputError as error:
@@ -125,9 +130,13 @@ class _Table:
     ) -> tuple[str, ...]:
         value = self.take(key, (str, list), default)
         words = (value,) if isinstance(value, str) else tuple(value)
+        if value is not default and not words:
+            self.problems.append(f"{self.where}.{key}: must not be empty")
+            return default
         for word in words:
             if not isinstance(word, str) or (allowed and word not in allowed):
-                self.problems.append(f"{self.where}.{key}: {word!r} is not one of {', '.join(allowed)}")
+                wanted = f"one of {', '.join(allowed)}" if allowed else "a text"
+                self.problems.append(f"{self.where}.{key}: {word!r} is not {wanted}")
                 return default
         return words
 
@@ -156,7 +165,6 @@ def parse_rule(data: Mapping[str, Any], name: str, path: str) -> Rule:
     given = top.take("name", str, name)
     if given != name:
         problems.append(f"{path}.name: {given!r} differs from the file name")
-    networks = decision.take("network", list, [])
     distinct_name = count.take("distinct", str, "")
     rule = Rule(
         name=name,
@@ -189,7 +197,7 @@ def parse_rule(data: Mapping[str, Any], name: str, path: str) -> Rule:
         forgive=count.take("forgive", bool, None) is not False,
         proof=sum(PROOFS[word] for word in set(require.words("proof", (), tuple(PROOFS)))),
         ban_time=decision.seconds("ban_time", 3_600.0, MAX_BAN_TIME),
-        network=(int(networks[0]), int(networks[1])) if len(networks) == 2 else None,
+        network=_network(decision),
     )
     if not rule.description:
         problems.append(f"{path}.description: missing")
@@ -204,12 +212,28 @@ def _statuses(match: _Table) -> frozenset[int]:
     """``status = [404, "480-489"]`` as a set."""
     found: set[int] = set()
     for item in match.take("status", list, []):
-        low, dash, high = str(item).partition("-")
-        if not low.isdigit() or (dash and not high.isdigit()):
+        fits = STATUS.fullmatch(str(item))
+        if fits is None:
             match.problems.append(f"{match.where}.status: {item!r} is no status or range")
             continue
-        found.update(range(int(low), int(high or low) + 1))
+        found.update(range(int(fits[1]), int(fits[2] or fits[1]) + 1))
     return frozenset(found)
+
+
+def _network(decision: _Table) -> tuple[int, int] | None:
+    """``network = [24, 64]``: prefix lengths for IPv4 and IPv6."""
+    lengths = decision.take("network", list, [])
+    if not lengths:
+        return None
+    if len(lengths) != 2 or not all(
+        type(length) is int and 0 < length <= most
+        for length, most in zip(lengths, (32, 128), strict=True)
+    ):
+        decision.problems.append(
+            f"{decision.where}.network: must be two prefix lengths, [1 to 32, 1 to 128]"
+        )
+        return None
+    return lengths[0], lengths[1]
 
 
 def _conditions(match: _Table) -> tuple[Condition, ...]:
