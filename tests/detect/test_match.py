@@ -1,0 +1,89 @@
+"""Facts of conditions: the tests that a rule file puts on one field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shield.detect.match import MAX_PATTERN, MAX_VALUE, condition
+from shield.errors import ConfigError
+from shield.sip.event import Kind, SipEvent
+from tests.builders import datagram, read_request, request
+
+
+def holds(table: dict[str, Any], agent: str | None, name: str = "user-agent") -> bool:
+    """Whether a condition on User-Agent holds for a message with this one (None: without)."""
+    payload = request("OPTIONS", agent=agent or "")
+    if agent is None:
+        payload = payload.replace(b"User-Agent: \r\n", b"")
+    event = SipEvent(Kind.REQUEST, datagram(payload), read_request(payload), b"")
+    return condition(name, table, "r").holds(event)
+
+
+@pytest.mark.parametrize(
+    ("table", "agent", "expected"),
+    [
+        ({"regex": "^scan"}, "scanner", True),
+        ({"regex": "^scan"}, "Scanner", False),
+        ({"regex": "^scan", "ignore_case": True}, "Scanner", True),
+        ({"regex": "ner"}, "scanner", True),
+        ({"set": ["a", "b"]}, "b", True),
+        ({"set": ["a", "b"]}, "ab", False),
+        ({"set": "B", "ignore_case": True}, "b", True),
+        ({"set": "B"}, "b", False),
+        ({"prefix": ["sip", "nm"]}, "nmap", True),
+        ({"prefix": ["sip", "nm"]}, "anmap", False),
+        ({"prefix": ["NM"], "ignore_case": True}, "nmap", True),
+        ({"contains": "map"}, "nmap/7", True),
+        ({"contains": "Map"}, "nmap/7", False),
+        ({"contains": ["x", "map"]}, "nmap/7", True),
+        ({"contains": ["x", "y"]}, "nmap/7", False),
+        ({"contains": ["X", "MAP"], "ignore_case": True}, "nmap/7", True),
+        ({"absent": True}, None, True),
+        ({"absent": True}, "nmap", False),
+    ],
+)
+def test_each_kind_of_test(table: dict[str, Any], agent: str | None, expected: bool) -> None:
+    """regex searches, set compares whole values, prefix and contains parts, absent asks for nothing."""
+    assert holds(table, agent) is expected
+
+
+@pytest.mark.parametrize(("agent", "expected"), [("phone", True), ("scanner", False), (None, False)])
+def test_not_turns_a_test_round_for_values_that_exist(agent: str | None, expected: bool) -> None:
+    """``not`` never fires on a missing field: that is what ``absent`` is for."""
+    assert holds({"prefix": "scan", "not": True}, agent) is expected
+
+
+def test_long_values_are_cut() -> None:
+    """No test meets more than MAX_VALUE bytes of what an attacker sent."""
+    assert holds({"contains": "end"}, "x" * (MAX_VALUE - 3) + "end")
+    assert not holds({"contains": "end"}, "x" * MAX_VALUE + "end")
+
+
+def test_text_for_people_names_field_and_test() -> None:
+    """Evidence shows which sign was seen."""
+    assert condition("uri", {"regex": "^a"}, "r").text == "uri matches ^a"
+    assert condition("uri", {"set": ["a"]}, "r").text == "uri set ['a']"
+    assert condition("uri", {"absent": True}, "r").text == "uri is absent"
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({}, "r: expected one of regex, set"),
+        ({"regex": "a", "set": ["a"]}, "r: expected one of"),
+        ({"regex": "a", "flags": "i"}, "r: expected one of"),
+        ({"absent": False}, r"r\.absent: must be true"),
+        ({"regex": 1}, r"r\.regex: must be a text"),
+        ({"regex": "a" * (MAX_PATTERN + 1)}, r"r\.regex: must be a text of at most"),
+        ({"regex": "(a"}, r"r\.regex: missing \)"),
+        ({"set": []}, r"r\.set: must be a text or a list of texts"),
+        ({"prefix": [1]}, r"r\.prefix: must be"),
+        ({"contains": 5}, r"r\.contains: must be"),
+    ],
+)
+def test_every_mistake_is_named(table: dict[str, Any], message: str) -> None:
+    """The error names the place in the file."""
+    with pytest.raises(ConfigError, match=message):
+        condition("user-agent", table, "r")
