@@ -29,7 +29,8 @@ def ask(socket: str, command: str, **arguments: Any) -> Any:
 def finish(answer: Any, output: Output, *, done: str) -> None:
     """Report what a change did: a line for each value; refusals go to standard error and fail.
 
-    ``answer`` is ``{"results": [{"value", "ok", "message", "decision"}]}``.
+    ``answer`` is ``{"results": [{"value", "ok", "message", "decision"}], "count"}``; ``count`` is
+    given where not every result is named.
     """
     results: Sequence[dict[str, Any]] = answer.get("results", ()) if isinstance(answer, dict) else ()
     refused = [result for result in results if not result.get("ok", True)]
@@ -39,11 +40,20 @@ def finish(answer: Any, output: Output, *, done: str) -> None:
         for result in results:
             if result.get("ok", True):
                 typer.echo(result["value"] if output is Output.PLAIN else f"{done} {_sentence(result)}")
-        if not results and output is Output.TABLE:
-            typer.echo(f"nothing {done}")
+        if output is Output.TABLE:
+            _total(answer, len(results), done)
     if refused:
         complain(*(f"{result['value']}: {result.get('message') or 'refused'}" for result in refused))
         raise typer.Exit(FAILURE)
+
+
+def _total(answer: Any, named: int, done: str) -> None:
+    """Say what the lines before do not: that there was nothing, or more than the answer names."""
+    count = answer.get("count", named) if isinstance(answer, dict) else named
+    if count > named:
+        typer.echo(f"... {count:,} {done} in all")
+    elif not named:
+        typer.echo(f"nothing {done}")
 
 
 def _sentence(result: dict[str, Any]) -> str:

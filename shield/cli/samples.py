@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["run_samples", "samples_directory"]
 
 _KINDS = ("attack", "benign")
+SITE_FILE = "config.toml"
+"""Configuration beside the samples of a rule that must know the site: ``detect.domains`` and
+``detect.servers`` are taken from it."""
 
 
 def samples_directory() -> Path:
@@ -37,8 +40,28 @@ def run_samples(
     """
     # Samples may be recorded on one machine; that its own address is allowed would prove nothing.
     allowlist = replace(settings.allowlist, entries=(), builtin_loopback=False)
-    factory = pipeline_factory(replace(settings, allowlist=allowlist), rules)
-    return [result for name in names for result in _of_rule(name, directory / name, factory)]
+    settings = replace(settings, allowlist=allowlist)
+    return [
+        result
+        for name in names
+        for result in _of_rule(
+            name, directory / name, pipeline_factory(_at_site(settings, directory / name), rules)
+        )
+    ]
+
+
+def _at_site(settings: Settings, directory: Path) -> Settings:
+    """Settings with the domains and servers of ``directory/config.toml``, where there is one.
+
+    Raises ConfigError for a mistake in it.
+    """
+    file = directory / SITE_FILE
+    if not file.is_file():
+        return settings
+    from shield.config import load
+
+    site = load(file).detect
+    return replace(settings, detect=replace(settings.detect, domains=site.domains, servers=site.servers))
 
 
 def _of_rule(name: str, directory: Path, factory: Any) -> Iterator[dict[str, Any]]:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from shield.capture.source import Source
     from shield.pipeline import Pipeline
 
-__all__ = ["Sniffer", "sniff"]
+__all__ = ["Sniffer", "show_in", "sniff"]
 
 SHOWN = 200
 """Findings that the live table remembers; it shows as many as the terminal has lines."""
@@ -103,7 +103,7 @@ def sniff(
 
     source = LiveSource(settings.capture)
     sniffer = Sniffer(source, factory(), count=count, duration=limit)
-    with contextlib.closing(source), _output(sniffer, output):
+    with contextlib.closing(source), show_in(sniffer, output):
         sniffer.run()
     if output is Output.TABLE:
         typer.echo(sniffer.summary())
@@ -189,7 +189,7 @@ def row_of(verdict: Any) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _output(sniffer: Sniffer, output: Output) -> Iterator[None]:
+def show_in(sniffer: Sniffer, output: Output) -> Iterator[None]:
     """Let the sniffer's findings appear in the form that was asked for."""
     if output is Output.JSON:
         sniffer.show = _json_line

@@ -30,6 +30,12 @@ def test_finish_says_when_nothing_happened(capsys: Any) -> None:
     assert capsys.readouterr().out == "nothing unbanned\n"
 
 
+def test_finish_counts_what_is_not_named(capsys: Any) -> None:
+    """A mass unban names some and counts all."""
+    finish({"results": [{"value": "a", "ok": True}], "count": 20000}, Output.TABLE, done="unbanned")
+    assert capsys.readouterr().out == "unbanned a\n... 20,000 unbanned in all\n"
+
+
 def test_finish_fails_after_everything_was_told(capsys: Any) -> None:
     """One refusal makes the command fail, the others are still reported."""
     results = [{"value": "a", "ok": False, "message": "no"}, {"value": "b", "ok": True}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 from shield.capture.pcap import PcapSource
 from shield.capture.source import Frame
 from shield.capture.stats import LiveStats
+from shield.cli.options import Output
 from shield.cli.settings import pipeline_factory, rules_of
-from shield.cli.sniff import Sniffer
+from shield.cli.sniff import Sniffer, show_in
 from shield.config import Settings
 from shield.errors import SystemFailure
 
@@ -97,6 +99,25 @@ def test_the_table_keeps_the_last_word() -> None:
     sniffer.run()
     assert len(sniffer.rows) == len({row["scenario"] for row in sniffer.rows.values()})
     assert any(row["duration"] for row in sniffer.rows.values())
+
+
+@pytest.mark.usefixtures("wire")
+def test_the_live_table_shows_the_findings(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal: a heading, one row for each finding, and the counts below."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "100")
+    pipeline = pipeline_factory(Settings(), rules_of(Settings()))()
+    sniffer = Sniffer(FakeWire(), pipeline)
+    with show_in(sniffer, Output.TABLE):
+        sniffer.run()
+    lines = [
+        re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in capsys.readouterr().out.splitlines()
+    ]
+    assert "TIME" in lines[0]
+    assert sum("203.0.113.15" in line for line in lines) >= len(sniffer.rows)
+    assert any(line.startswith("144 packets") for line in lines)
 
 
 def test_lost_packets_are_told() -> None:
