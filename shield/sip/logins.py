@@ -29,7 +29,7 @@ class Login:
         self.cseq = cseq
         self.tag = tag
         self.attempts = 0
-        self.nonces: tuple[bytes, ...] = ()
+        self.nonces: list[bytes] = []
         """Those of the latest challenge."""
         self.realms: tuple[bytes, ...] = ()
         """All that challenged so far."""
@@ -38,7 +38,7 @@ class Login:
         self.waiting: dict[bytes, tuple[SipEvent, float]] = {}
         """Challenged requests without credentials since, by user, with the time until when to wait."""
 
-    def challenged(self, nonces: tuple[bytes, ...], time: float) -> None:
+    def challenged(self, nonces: list[bytes], time: float) -> None:
         """Note the nonces of a challenge; the next credentials are its answer."""
         self.nonces, self.issued, self.unused = nonces, time, True
 
@@ -70,9 +70,13 @@ def auth_values(message: Request | Response, names: tuple[bytes, bytes], mark: b
     Several lines are read one by one only when there seem to be several: one for each realm, or one
     for each algorithm (RFC 8760).
     """
-    if message.head.lower().count(mark) > 1:
+    head, fields = message.head, message.fields
+    first, second = fields.get(names[0]), fields.get(names[1])
+    # Fewer fields than lines: some name stands twice (or a line is folded or broken).
+    doubled = head.count(b"\n") != len(fields) and head.lower().count(mark) > 1
+    if doubled or (first and second):
         return [value for name, value in message.headers if name in names]
-    value = message.fields.get(names[0]) or message.fields.get(names[1])
+    value = first or second
     return [value] if value else []
 
 

@@ -182,15 +182,16 @@ class Tracker:
 
     def _challenged(self, event: SipEvent, response: Response, time: float) -> SipEvent | None:
         """401 or 407 (RFC 3261 section 22): note whom the nonces went to; wait for credentials."""
-        lines, challenges = self._read_challenges(event, response)
+        lines = auth_values(response, CHALLENGES, b"-authenticate")
+        nonces, realms = self._read_challenges(event, lines)
         key = (event.client, response.call_id)
         login = self._logins.get(key)
         if login is None:
             login = Login(_number(response.cseq), event.tag)
         self._logins.put(key, login)  # also a known one: it is young again
-        elsewhere = login.new_realm({auth[3] for auth in challenges})
+        elsewhere = login.new_realm(realms)
         refused = event.auth is not None and event.answers_challenge and not elsewhere
-        login.challenged(tuple(auth[1] for auth in challenges if auth[1]), time)
+        login.challenged(nonces, time)
         if refused and not is_stale(lines):
             login.waiting.pop(event.user, None)
             return event.then(Kind.REFUSED, time, response, response.status)
@@ -205,26 +206,31 @@ class Tracker:
         """Take a challenge of a retransmission: the client has a nonce, and as long again to answer."""
         if response.status not in (401, 407):
             return
-        challenges = self._read_challenges(event, response)[1]
+        lines = auth_values(response, CHALLENGES, b"-authenticate")
+        nonces, realms = self._read_challenges(event, lines)
         login = self._logins.get((event.client, response.call_id))
         if login is not None:
-            login.new_realm({auth[3] for auth in challenges})
-            login.challenged(tuple(auth[1] for auth in challenges if auth[1]), time)
+            login.new_realm(realms)
+            login.challenged(nonces, time)
             if event.user in login.waiting:
                 login.waiting[event.user] = (event, time + CHALLENGE_GRACE)
 
-    def _read_challenges(
-        self, event: SipEvent, response: Response
-    ) -> tuple[list[bytes], list[tuple[bytes, bytes, bytes, bytes, bytes]]]:
-        """Values of the challenges, raw and read; notes whom their nonces went to."""
-        lines = auth_values(response, CHALLENGES, b"-authenticate")
-        challenges = [auth for auth in map(fast_auth, lines) if auth is not None]
-        for auth in challenges:
-            if auth[1]:
-                owner = self._nonces.get(auth[1])
+    def _read_challenges(self, event: SipEvent, lines: list[bytes]) -> tuple[list[bytes], set[bytes]]:
+        """Nonces and realms of the challenges; notes whom the nonces went to."""
+        nonces: list[bytes] = []
+        realms: set[bytes] = set()
+        for value in lines:
+            auth = fast_auth(value)
+            if auth is None:
+                continue
+            nonce = auth[1]
+            realms.add(auth[3])
+            if nonce:
+                nonces.append(nonce)
+                owner = self._nonces.get(nonce)
                 own = owner is None or owner == event.client
-                self._nonces.put(auth[1], event.client if own else _SHARED)
-        return lines, challenges
+                self._nonces.put(nonce, event.client if own else _SHARED)
+        return nonces, realms
 
     def _credentials(self, event: SipEvent, request: Request) -> None:
         """Note what the credentials prove and whether the client guesses or repeats."""
@@ -246,14 +252,15 @@ class Tracker:
             login = Login(number, event.tag)
         else:
             event.repeat = login.attempts > 0 and number > login.cseq and event.tag == login.tag
-            taken_up = any(auth[1] in login.nonces for auth in found)
+            taken_up = not {auth[1] for auth in found}.isdisjoint(login.nonces)
             fresh = taken_up and event.time - login.issued < NONCE_FRESH
             ignores = bool(login.nonces) and not taken_up
             event.answers_challenge = login.unused and (fresh or ignores)
             login.cseq, login.tag = number, event.tag
         login.unused = False
         login.attempts += 1
-        login.waiting.pop(event.user, None)
+        if login.waiting:
+            login.waiting.pop(event.user, None)
         self._logins.put(key, login)
 
     def _ack(self, event: SipEvent) -> SipEvent:
