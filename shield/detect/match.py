@@ -49,14 +49,14 @@ class Condition:
 
 def condition(name: str, table: Mapping[str, Any], where: str) -> Condition:
     """Compile ``{ regex = ..., ignore_case = true }``, ``{ set = [...] }``, ``{ prefix = [...] }``,
-    ``{ contains = [...] }`` or ``{ absent = true }``; ``not = true`` turns a test round, ``needs = [...]``
-    spares the expression when none of these texts is in the value.
+    ``{ contains = [...] }`` or ``{ absent = true }``; ``not = true`` turns a test round and
+    ``needs = [...]`` spares the expression when none of these texts is in the value.
 
     Raises ConfigError naming ``where``.
     """  # noqa: D205
     keys = set(table)
     kinds = keys & {"regex", "set", "prefix", "contains", "absent"}
-    unknown = keys - kinds - {"ignore_case", "not", "needs"}
+    unknown = keys - kinds - {"ignore_case", "not", *(("needs",) if "regex" in kinds else ())}
     if unknown or len(kinds) != 1:
         raise ConfigError(
             f"{where}: expected one of regex, set, prefix, contains, absent; got {sorted(keys)}"
@@ -72,7 +72,7 @@ def condition(name: str, table: Mapping[str, Any], where: str) -> Condition:
     if kind == "regex":
         expression = _expression(value, fold, f"{where}.regex")
         test: Test = expression.search
-        pattern = None if expression.groups else _scoped(expression.pattern, fold)
+        pattern = _mergeable(expression, fold)
         if "needs" in table:
             test = _after(test, _words(table["needs"], fold, f"{where}.needs"), fold)
             pattern = None
@@ -84,6 +84,15 @@ def condition(name: str, table: Mapping[str, Any], where: str) -> Condition:
 
 def _scoped(pattern: bytes, fold: bool) -> bytes:
     return (b"(?i:" if fold else b"(?:") + pattern + b")"
+
+
+def _mergeable(expression: re.Pattern[bytes], fold: bool) -> bytes | None:
+    """The expression as a part of a longer one; None when it numbers groups or sets flags for itself."""
+    pattern = _scoped(expression.pattern, fold)
+    try:
+        return None if re.compile(pattern).groups else pattern
+    except re.error:
+        return None
 
 
 def _after(test: Test, words: tuple[bytes, ...], fold: bool) -> Test:

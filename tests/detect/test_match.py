@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -40,6 +41,11 @@ def holds(table: dict[str, Any], agent: str | None, name: str = "user-agent") ->
         ({"contains": ["x", "map"]}, "nmap/7", True),
         ({"contains": ["x", "y"]}, "nmap/7", False),
         ({"contains": ["X", "MAP"], "ignore_case": True}, "nmap/7", True),
+        ({"regex": "sca+n", "needs": ["sc", "zz"]}, "scaan", True),
+        ({"regex": "sca+n", "needs": "zz"}, "scaan", False),
+        ({"regex": "sca+n", "needs": "SC"}, "scaan", False),
+        ({"regex": "sca+n", "needs": "SC", "ignore_case": True}, "SCAAN", True),
+        ({"regex": "(?i)^SCAN"}, "scan", True),
         ({"absent": True}, None, True),
         ({"absent": True}, "nmap", False),
     ],
@@ -74,6 +80,8 @@ def test_text_for_people_names_field_and_test() -> None:
         ({}, "r: expected one of regex, set"),
         ({"regex": "a", "set": ["a"]}, "r: expected one of"),
         ({"regex": "a", "flags": "i"}, "r: expected one of"),
+        ({"regex": "a", "needs": []}, r"r\.needs: must be a text or a list"),
+        ({"set": "a", "needs": "a"}, "r: expected one of"),
         ({"absent": False}, r"r\.absent: must be true"),
         ({"regex": 1}, r"r\.regex: must be a text"),
         ({"regex": "a" * (MAX_PATTERN + 1)}, r"r\.regex: must be a text of at most"),
@@ -87,3 +95,28 @@ def test_every_mistake_is_named(table: dict[str, Any], message: str) -> None:
     """The error names the place in the file."""
     with pytest.raises(ConfigError, match=message):
         condition("user-agent", table, "r")
+
+
+@pytest.mark.parametrize(
+    ("table", "value"),
+    [
+        ({"regex": "a|b"}, b"xb"),
+        ({"set": ["a.", "b"]}, b"a."),
+        ({"prefix": "(x"}, b"(xy"),
+        ({"contains": "$", "ignore_case": True}, b"a$b"),
+        ({"set": "AB", "ignore_case": True}, b"aB"),
+    ],
+)
+def test_the_pattern_is_the_test_once_more(table: dict[str, Any], value: bytes) -> None:
+    """Several conditions on one field are merged into one expression, which must say the same."""
+    made = condition("uri", table, "r")
+    assert made.pattern is not None
+    assert made.test is not None
+    for text in (value, value + b"?", b"?" + value, value.upper(), b""):
+        assert bool(re.search(made.pattern, text)) is bool(made.test(text))
+
+
+@pytest.mark.parametrize("table", [{"regex": "(a)b"}, {"regex": "(?i)a"}, {"regex": "a", "needs": "a"}])
+def test_what_cannot_be_merged_has_no_pattern(table: dict[str, Any]) -> None:
+    """Groups would be numbered anew, and flags at the start hold for a whole expression."""
+    assert condition("uri", table, "r").pattern is None
