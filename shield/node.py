@@ -11,15 +11,14 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
+from shield.background import in_thread, look_up, notify
 from shield.blocklist.allowlist import Allowlist
 from shield.blocklist.blocklist import Blocklist
 from shield.blocklist.journal import Journal
@@ -34,7 +33,7 @@ from shield.firewall.feed import Feed
 from shield.firewall.registry import make_backend
 from shield.health import Health
 from shield.hub import Hub
-from shield.net import Network, pack
+from shield.net import Network
 from shield.pipeline import Pipeline
 
 __all__ = ["Node", "run_node"]
@@ -82,6 +81,7 @@ class Node:
         self._stop = asyncio.Event()
         self._work = asyncio.Event()
         """The firewall has something to do."""
+        self._failed_batches = 0
         self._open = contextlib.ExitStack()
         try:
             self._build()
@@ -169,9 +169,9 @@ class Node:
             jobs.append(self._firewall(self.hub.feed))
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]
-            _notify("READY=1")
+            notify("READY=1")
             await self._stop.wait()
-            _notify("STOPPING=1")
+            notify("STOPPING=1")
             for task in tasks:
                 task.cancel()
 
@@ -180,9 +180,16 @@ class Node:
     def _read(self) -> None:
         """Judge one batch of frames; the loop calls it as long as there are more."""
         frames = self.source.read(BATCH)
-        if frames:
-            now = _now()
+        if not frames:
+            return
+        now = _now()
+        try:
             self.hub.take(self.hub.pipeline.feed(frames, now), now, time.time())
+        except Exception as error:  # noqa: BLE001 - a bug that one packet meets must not blind the node
+            self._failed_batches += 1
+            self.health.problems["detection"] = f"{self._failed_batches} batches failed: {error!r}"
+            if self._failed_batches == 1:  # whoever can send that packet could fill the log
+                _log.error("detection failed", exc_info=error)
 
     async def _tick(self) -> None:
         """Every second, and when a ban ends: expiry, held decisions, counters of the kernel."""
@@ -222,7 +229,7 @@ class Node:
             if feed.look_due(_now()):
                 self.hub.inspecting = True
                 try:
-                    inspection = await _in_thread(feed.inspect)
+                    inspection = await in_thread(feed.inspect)
                 finally:
                     self.hub.inspecting = False
                 feed.repair(inspection, _now())
@@ -241,7 +248,7 @@ class Node:
             changed = False
             for name in allowlist.due(_now()):
                 try:
-                    addresses = await _in_thread(partial(_look_up, name))
+                    addresses = await in_thread(partial(look_up, name))
                     problems.pop(f"allowlist {name}", None)
                 except OSError as error:
                     addresses = []
@@ -293,47 +300,3 @@ class Node:
         except ShieldError as error:
             self.health.problems["reload"] = str(error)
             _log.error("reload: %s (the old settings stay)", error)
-
-
-async def _in_thread(work: Callable[[], Any]) -> Any:
-    """Run something that may wait in a thread that a stopping node does not wait for.
-
-    The loop's own executor is joined at the end, and a DNS server that is silent takes half a minute.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Any] = loop.create_future()
-
-    def finish(result: Any, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is None:
-            done.set_result(result)
-        else:
-            done.set_exception(error)
-
-    def run() -> None:
-        result, failure = None, None
-        try:
-            result = work()
-        except Exception as error:  # noqa: BLE001 - raised again where it is awaited
-            failure = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed already
-            loop.call_soon_threadsafe(finish, result, failure)
-
-    threading.Thread(target=run, daemon=True).start()
-    return await done
-
-
-def _look_up(name: str) -> list[bytes]:
-    found = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
-    return [pack(str(address[0]).partition("%")[0]) for *_, address in found]
-
-
-def _notify(text: str) -> None:
-    """Tell systemd (sd_notify(3)), where it listens."""
-    path = os.environ.get("NOTIFY_SOCKET", "")
-    if not path:
-        return
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
-        out.connect("\0" + path[1:] if path.startswith("@") else path)
-        out.sendall(text.encode())

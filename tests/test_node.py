@@ -172,7 +172,7 @@ def test_names_are_resolved_and_kept(settings: Settings, monkeypatch: pytest.Mon
             raise answer
         return list(answer)
 
-    monkeypatch.setattr(module, "_look_up", look_up)
+    monkeypatch.setattr(module, "look_up", look_up)
     allowed = AllowlistSettings(entries=("sip.carrier.example",), resolve_interval=0.02)
 
     async def act(node: Node) -> None:
@@ -194,7 +194,7 @@ def test_a_silent_dns_does_not_hold_up_the_stop(
         release.wait(10)
         return []
 
-    monkeypatch.setattr(module, "_look_up", wait)
+    monkeypatch.setattr(module, "look_up", wait)
 
     async def act(node: Node) -> None:
         await until(begun.is_set)
@@ -271,11 +271,24 @@ def test_systemd_is_told(settings: Settings, tmp_path: Path, monkeypatch: pytest
         assert [manager.recv(100), manager.recv(100)] == [b"READY=1", b"STOPPING=1"]
 
 
-def test_an_error_in_a_thread_comes_back() -> None:
-    """What a thread raises is raised where its result is awaited."""
+def test_a_bug_in_detection_is_shown_and_survived(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that makes detection fail is a warning; the next one is judged."""
 
-    def work() -> None:
-        raise SystemFailure("no")
+    async def act(node: Node) -> None:
+        source: Any = node.source
+        right = node.hub.pipeline.feed
 
-    with pytest.raises(SystemFailure, match="no"):
-        asyncio.run(module._in_thread(work))
+        def feed(frames: Any, now: float | None = None) -> Any:
+            monkeypatch.setattr(node.hub.pipeline, "feed", right)
+            raise ZeroDivisionError("bug")
+
+        monkeypatch.setattr(node.hub.pipeline, "feed", feed)
+        source.put(options("c"))
+        await until(node.health.warnings)
+        assert node.health.warnings() == ["detection: 1 batches failed: ZeroDivisionError('bug')"]
+        source.put(*(options(f"c{n}") for n in range(5)))
+        await until(lambda: node.hub.matched)
+
+    live(settings, act)

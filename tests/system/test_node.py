@@ -30,6 +30,8 @@ interfaces = ["eth0"]
 rules = "{folder}/rules"
 [allowlist]
 entries = [{allowed}]
+[firewall]
+backend = "{backend}"
 [journal]
 path = "{folder}/journal.db"
 [control]
@@ -58,8 +60,9 @@ class Scene:
         self.numbers = iter(range(1_000_000))
         assert self.passes()  # neighbours are resolved before anything is measured
 
-    def configure(self, mode: str = "enforce", allowed: str = "") -> None:
-        text = CONFIG.format(mode=mode, folder=self.folder, allowed=f'"{allowed}"' if allowed else "")
+    def configure(self, mode: str = "enforce", allowed: str = "", backend: str = "nftables") -> None:
+        entries = f'"{allowed}"' if allowed else ""
+        text = CONFIG.format(mode=mode, folder=self.folder, allowed=entries, backend=backend)
         (self.folder / "shield.toml").write_text(text)
 
     def start(self) -> None:
@@ -117,7 +120,7 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    need("ip", "nft")
+    need("ip", "nft", "ipset", "iptables", "ip6tables")
     with Lab() as lab:
         made = Scene(lab, tmp_path)
         yield made
@@ -125,8 +128,10 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 @pytest.mark.system
-def test_operator_bans_and_unbans(scene: Scene) -> None:
+@pytest.mark.parametrize("backend", ["nftables", "iptables"])
+def test_operator_bans_and_unbans(scene: Scene, backend: str) -> None:
     """A ban by the socket stops the next packet, an unban lets it pass, SIGTERM ends within 2 s."""
+    scene.configure(backend=backend)
     scene.start()
     assert scene.passes()
     assert scene.client.call("ban", values=[ATTACKER], duration=600)["results"][0]["ok"]

@@ -1,0 +1,60 @@
+"""What the node asks of the machine besides packets and packet filter: threads, DNS, systemd."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from shield.net import pack
+
+__all__ = ["in_thread", "look_up", "notify"]
+
+
+async def in_thread(work: Callable[[], Any]) -> Any:
+    """Run something that may wait in a thread that a stopping node does not wait for.
+
+    The loop's own executor is joined at the end, and a DNS server that is silent takes half a minute.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def finish(result: Any, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = work()
+        except Exception as error:  # noqa: BLE001 - raised again where it is awaited
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed already
+            loop.call_soon_threadsafe(finish, result, failure)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await done
+
+
+def look_up(name: str) -> list[bytes]:
+    """Ask DNS for the packed addresses of a name; waits, and raises OSError when there is no answer."""
+    found = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
+    return [pack(str(address[0]).partition("%")[0]) for *_, address in found]
+
+
+def notify(text: str) -> None:
+    """Tell systemd (sd_notify(3)), where it listens."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path:
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+        out.connect("\0" + path[1:] if path.startswith("@") else path)
+        out.sendall(text.encode())
