@@ -48,7 +48,7 @@ class NodeDispatcher:
         orders = Orders(hub, clock=clock, wall=wall, default_duration=default_duration)
         self._commands: dict[str, Callable[[Arguments, Actor], Any]] = {
             "status": lambda _a, _who: health.status(self._now()),
-            "stats": lambda _a, _who: health.stats(),
+            "stats": lambda _a, _who: health.stats(self._now()),
             "list": self._list,
             "export": self._list,
             "show": self._show,
@@ -140,7 +140,7 @@ class NodeDispatcher:
         )
 
     def _firewall(self, _arguments: Arguments, _actor: Actor) -> dict[str, Any]:
-        state = self.health.firewall()
+        state = self.health.firewall(self._now())
         feed = self.hub.feed
         if feed is not None and state.get("open"):
             try:

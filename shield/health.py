@@ -66,19 +66,24 @@ class Health:
             },
             "alerts": sum(self.hub.matched.values()),
             "allowlist": {"entries": len(pipeline.allowlist)},
-            "firewall": self.firewall(),
+            "firewall": self.firewall(now),
             "journal": self.hub.journal.stats.as_json() | {"unsaved": self.hub.unsaved},
             "warnings": self.warnings(),
         }
 
-    def firewall(self) -> dict[str, Any]:
+    def firewall(self, now: float) -> dict[str, Any]:
         """Give the state of the firewall; of ``observe`` that there is none."""
         mode = self.settings.node.mode.value
         if self.hub.feed is None:
             return {"mode": mode, "backend": None}
-        return {"mode": mode, **self.hub.feed.status()}
+        state = self.hub.feed.status()
+        for name in ("last_error", "last_repair"):
+            # Node time means nothing to a reader; how long ago it was does.
+            moment = state.pop(f"{name}_time")
+            state[f"{name}_age"] = None if moment is None else round(now - moment, 3)
+        return {"mode": mode, **state}
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self, now: float) -> dict[str, Any]:
         """Give all counters, by part."""
         hub, pipeline = self.hub, self.hub.pipeline
         return {
@@ -89,7 +94,7 @@ class Health:
             "detection": _plain(pipeline.engine.stats),
             "policy": _plain(pipeline.policy.stats),
             "blocklist": pipeline.blocklist.stats.as_json() | pipeline.blocklist.counts(),
-            "firewall": self.firewall(),
+            "firewall": self.firewall(now),
             "journal": hub.journal.stats.as_json()
             | {"unsaved": hub.unsaved, "alerts_dropped": hub.alerts_unsaved_lost},
             "watch": {

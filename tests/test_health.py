@@ -37,7 +37,7 @@ def test_stats_are_json(bench: Bench) -> None:
     """All counters of all parts can be written as JSON, counters by reason as objects."""
     bench.pipeline.decoder.stats.errors["truncated"] += 2
     bench.capture.stats.failures["eth0: gone"] += 1
-    stats = json.loads(json.dumps(bench.health.stats()))
+    stats = json.loads(json.dumps(bench.health.stats(bench.now)))
     assert stats["decoder"]["errors"] == {"truncated": 2}
     assert stats["capture"]["failures"] == {"eth0: gone": 1}
     assert {"pipeline", "detection", "policy", "blocklist", "firewall", "journal", "watch"} <= set(stats)
@@ -64,6 +64,15 @@ def test_every_trouble_is_a_warning(bench: Bench) -> None:
     ):
         assert text in found
     assert "reload: rules/x.toml: wrong" in found
+
+
+def test_the_age_of_the_last_error(bench: Bench) -> None:
+    """When something failed is told as how long ago, not as a time that only the node knows."""
+    bench.backend.refuse = "no permission"
+    bench.ask("ban", values=[ATTACKER])
+    bench.now += 30
+    state = bench.health.firewall(bench.now)
+    assert (state["last_error_age"], state["last_repair_age"]) == (30, None)
 
 
 def test_a_few_drops_are_no_warning(bench: Bench) -> None:
