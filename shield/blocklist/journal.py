@@ -165,7 +165,9 @@ class Journal:
     def load(self, now: float, wall: float) -> Snapshot:
         """Read what has not ended. A damaged file is replaced by a new one with what can be read."""
         snapshot = self._load(now, wall)
-        return self._load(now, wall) if self._file.repair() else snapshot
+        if self._file.repair() and self._file.flush():
+            return self._load(now, wall)
+        return snapshot
 
     def history(self, value: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
         """Return changes of one address or network (None: of all), newest first."""

@@ -152,7 +152,7 @@ class JournalFile:
                 self._damage = error
 
     def repair(self) -> bool:
-        """Replace a file that was found damaged by a new one; True when that was done."""
+        """Put a file that was found damaged aside; True when ``flush`` may begin a new one."""
         if self._damage is None or self._readonly:
             return False
         why, self._damage = str(self._damage), None
@@ -160,11 +160,12 @@ class JournalFile:
         self.close()
         try:
             _set_aside(self.path, why)
-            self.stats.files_set_aside += 1
-            self._commit(lambda db: [db.executemany(query, rows) for query, rows in saved])
-        except (SystemFailure, sqlite3.Error) as error:
-            _log.error("journal %s cannot be begun anew: %s", self.path, error)
+        except SystemFailure as error:
+            _log.error("%s", error)
             return False
+        self.stats.files_set_aside += 1
+        # Before all that waits, and like it tried again when the disk refuses.
+        self._pending.appendleft((0, lambda db: [db.executemany(query, rows) for query, rows in saved]))
         return True
 
     def close(self) -> None:
@@ -208,7 +209,7 @@ class JournalFile:
                     # Row by row: what comes before the damaged page is kept.
                     rows.extend(self._db.execute(f"SELECT * FROM {table}"))  # noqa: S608
             marks = ",".join("?" * columns)
-            saved.append((f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows))  # noqa: S608
+            saved.append((f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows))  # noqa: S608
         return saved
 
 

@@ -87,6 +87,15 @@ def test_of_two_kinds_the_ban_ends_with_the_last() -> None:
     assert (bans.stats.expired, len(bans), bans.next_expiry()) == (2, 0, None)
 
 
+def test_an_unproven_ban_between_the_ends_of_both_kinds_changes_nothing() -> None:
+    """The longer unproven one stays."""
+    bans = empty()
+    for decision in (ban(until=NOW + 10), weak(until=NOW + 20)):
+        bans.add(decision, NOW)
+    assert bans.add(weak(until=NOW + 15), NOW) == []
+    assert [d.until for d in bans.decisions(NOW)] == [NOW + 10, NOW + 20]
+
+
 def test_a_ban_after_an_ended_one_is_a_new_ban() -> None:
     """Also when nobody called expire() in between: escalation counts bans by ADDED."""
     bans = empty()

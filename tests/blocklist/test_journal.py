@@ -452,6 +452,50 @@ def test_damage_found_while_writing_begins_a_new_file(
     assert Path(settings.path + ".corrupt-1").exists()
 
 
+def test_damage_that_cannot_be_set_aside_is_tried_again(
+    opened: Journal, settings: JournalSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Directory and disk refuse in turn: what was live and what came since wait, nothing is lost."""
+    opened.record([change(ban())], NOW, WALL)
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    failing(opened, error)
+    open_, set_aside = journal_file._open, journal_file._set_aside
+
+    def refuse(path: Path, *_why: str) -> None:
+        raise SystemFailure(f"{path}: not now")
+
+    monkeypatch.setattr(journal_file, "_set_aside", refuse)
+    opened.record([change(ban("192.0.2.2"))], NOW, WALL)
+    assert opened.stats.pending == 1
+    assert opened.history() == []
+    assert opened.flush()
+    failing(opened, error)
+    monkeypatch.setattr(journal_file, "_set_aside", set_aside)
+    monkeypatch.setattr(journal_file, "_open", refuse)
+    opened.record([change(ban("192.0.2.3"))], NOW, WALL)
+    assert (opened.stats.pending, opened.stats.files_set_aside) == (1, 1)
+    monkeypatch.setattr(journal_file, "_open", open_)
+    assert opened.flush()
+    found = {decision.value for decision in opened.load(NOW, WALL).decisions}
+    assert found == {"192.0.2.1", "192.0.2.2", "192.0.2.3"}
+    assert Path(settings.path + ".corrupt-1").exists()
+
+
+def test_a_damaged_file_that_cannot_be_moved_is_a_system_failure(
+    settings: JournalSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the start somebody looks: the message names the file."""
+
+    def refuse(_self: Path, target: Path) -> Path:
+        raise PermissionError(13, "refused", str(target))
+
+    Path(settings.path).write_bytes(b"no database at all" * 100)
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(SystemFailure, match=r"cannot move the damaged journal .*journal\.db"):
+        Journal(settings)
+
+
 def test_a_value_that_sqlite_refuses_does_not_block_the_others(opened: Journal) -> None:
     """It is dropped and counted."""
     opened.record([change(replace(ban(), duration=float("nan")))], NOW, WALL)
