@@ -33,7 +33,7 @@ def samples_directory() -> Path:
 def run_samples(
     settings: Settings, rules: Sequence[Rule], names: Sequence[str], directory: Path
 ) -> list[dict[str, Any]]:
-    """Replay ``directory/NAME/{attack,benign}*.pcap`` of each name with all ``rules``.
+    """Replay ``directory/NAME/{attack,benign}*.pcap[.gz]`` of each name with all ``rules``.
 
     Gives ``{"rule", "sample", "ok", "message"}`` for each sample, and one that is not ok for each
     kind of sample that a rule lacks.
@@ -66,7 +66,7 @@ def _at_site(settings: Settings, directory: Path) -> Settings:
 
 def _of_rule(name: str, directory: Path, factory: Any) -> Iterator[dict[str, Any]]:
     for kind in _KINDS:
-        files = sorted(directory.glob(f"{kind}*.pcap"))
+        files = sorted(directory.glob(f"{kind}*.pcap*"))
         if not files:
             yield _result(name, kind, ok=False, message=f"no {directory / kind}*.pcap")
         for file in files:
