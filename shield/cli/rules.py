@@ -164,7 +164,7 @@ def run_tests(
         typer.Option(
             "--samples",
             metavar="DIR",
-            help="Holds NAME/attack*.pcap and benign*.pcap (also .gz). Default: tests/rules of the checkout.",
+            help="Holds NAME/attack*.pcap[.gz] and benign*. Default: tests/rules of the checkout.",
             show_default=False,
         ),
     ] = None,
