@@ -1,0 +1,1 @@
+"""shield: passive SIP attack detection, kernel blocking and blocklist sharing."""

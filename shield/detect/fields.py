@@ -59,7 +59,9 @@ def _raw(event: SipEvent) -> bytes | None:
 def _defect(event: SipEvent) -> bytes | None:
     if event.request is None:
         return b"unreadable"
-    return ",".join(event.request.defects).encode() or None
+    # A From without tag alone is an old client (RFC 2543); with other damage it is part of its shape.
+    shape = event.request.defects if event.tag else (*event.request.defects, "no_from_tag")
+    return ",".join(shape).encode() if event.request.defects else None
 
 
 def _number(event: SipEvent) -> bytes:

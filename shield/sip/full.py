@@ -53,6 +53,8 @@ def read_fully(payload: bytes) -> Parts:
     for name in _MANDATORY:
         if not fields.get(name):
             defects.append("no_" + name.decode().lower().replace("-", "_"))
+    if not fields.get(b"Call-ID", b"").isascii():
+        defects.append("bad_call_id")
     cseq = _normal_cseq(fields.get(b"CSeq", b""), defects)
     body = _cut_body(fields.get(b"Content-Length"), body, defects)
     values = (

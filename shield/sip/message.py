@@ -171,6 +171,7 @@ def parse_message(payload: bytes) -> Request | Response:  # noqa: PLR0911 - a ca
         or len(lines) > MAX_HEADER_LINES
         or (len(fields) != len(lines) - 1 and not _only_repeatable(head, len(lines) - 1 - len(fields)))
         or not (call_id and from_ and to and via)
+        or not call_id.isascii()
     ):
         return parse_fully(payload)
     length = fields.get(b"Content-Length")
