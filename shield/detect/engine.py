@@ -47,7 +47,6 @@ _GOOD = (Kind.ACCEPTED, Kind.COMPLETED)
 class EngineStats:
     """What the engine did."""
 
-    events: int = 0
     alerts: int = 0
     by_rule: Counter[str] = field(default_factory=Counter)
     """Alerts of each rule."""
@@ -75,7 +74,7 @@ class Engine:
         self._least_rate = min((rule.rate for rule in self._rate_rules), default=1 << 60)
         # All other methods share one plan, so a flood of invented ones makes no plans.
         self._methods = METHODS.union(*(rule.methods for rule in rules))
-        self._plans: dict[tuple[Kind, bytes], Plan] = {}
+        self._plans: tuple[dict[bytes, Plan], ...] = tuple({} for _ in Kind)
 
     def observe(self, event: SipEvent) -> Sequence[Alert]:
         """Count one event; gives the alerts that it completes."""
@@ -105,15 +104,19 @@ class Engine:
             self._forgive(event, record)
         elif kind is Kind.ANSWER and 200 <= event.status < 300:
             self._forgive(event, record)
-        method = event.method
-        key = (kind, method if method in self._methods else b"")
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = self._plans[key] = make_plan(self.rules, *key)
+        plan = self._plans[kind].get(event.method) or self._plan(kind, event.method)
         rules += plan.rules(event)
         if not rules:
             return NOTHING
         return [alert for rule in rules if (alert := self._judge(rule, event, record)) is not None]
+
+    def _plan(self, kind: Kind, method: bytes) -> Plan:
+        if method not in self._methods:
+            method = b""
+        plans = self._plans[kind]
+        if method not in plans:
+            plans[method] = make_plan(self.rules, kind, method)
+        return plans[method]
 
     def trusted(self, source: bytes, time: float) -> bool:
         """Whether a source has lately logged in or completed a call."""
@@ -213,11 +216,7 @@ class Engine:
             return False
         for value in (event.request.from_, event.request.uri):
             host = fast_host(value)
-            if (
-                host is None
-                or host in self._domains
-                or any(host.endswith(b"." + d) for d in self._domains)
-            ):
+            if not host or host in self._domains or any(host.endswith(b"." + d) for d in self._domains):
                 return False
             if host == unpack(event.server).encode():
                 return False

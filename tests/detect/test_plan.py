@@ -166,7 +166,7 @@ def rules(draw: st.DrawFn) -> list[Rule]:
     st.lists(st.tuples(*[st.sampled_from(["", "a", "AB", "ab.", "x", "A|b", "(b"])] * 2), max_size=4),
 )
 def test_no_rule_that_can_be_written_is_hidden(own: list[Rule], values: list[tuple[str, str]]) -> None:
-    """Weights, negation, absence, groups, flags: the gates agree with the rules, also when asked again."""
+    """Weights, negation, absence, groups, flags: gates agree with rules, also when asked again."""
     made = make_plan(own, Kind.REQUEST, b"OPTIONS")
     for agent, call_id in values * 2:
         payload = request("OPTIONS", agent=agent, call_id=call_id)
