@@ -161,6 +161,13 @@ class Policy:
                 del self._held[key]
         return self._floods.get(name, 0.0) > time
 
+    def _escalated(self, ban_time: float, repeats: int) -> float:
+        try:
+            longer = ban_time * self.settings.escalation**repeats
+        except OverflowError:  # after some hundred bans
+            longer = self.settings.max_ban_time
+        return min(longer, self.settings.max_ban_time)
+
     def _ban(self, alert: Alert, time: float, now: float) -> Ruling:
         network = Network.host(alert.source)
         if alert.length is not None:
@@ -170,9 +177,7 @@ class Policy:
             repeats, last = self._bans.get(network) or (0, 0.0)
             if time - last > self.settings.escalation_memory:
                 repeats = 0
-            duration = min(
-                alert.ban_time * self.settings.escalation**repeats, self.settings.max_ban_time
-            )
+            duration = self._escalated(alert.ban_time, repeats)
             self._bans.put(network, (repeats + 1, time))
         else:
             duration = min(alert.ban_time, self.settings.unproven_ban_time)

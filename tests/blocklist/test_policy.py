@@ -1,0 +1,315 @@
+"""Facts of the policy: which alerts lead to which bans, and which to none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shield.blocklist import policy as policy_module
+from shield.blocklist.allowlist import Allowlist, AllowlistSettings
+from shield.blocklist.decision import Decision
+from shield.blocklist.policy import Policy, PolicySettings
+from shield.detect.alert import Alert, Proof
+from shield.errors import ConfigError
+from shield.net import Network, pack
+
+EVENT, NOW = 1_800_000_000.0, 500.0
+"""Event time is the wall clock of packets, node time another clock."""
+
+
+def alert(
+    source: str = "192.0.2.9",
+    time: float = 0.0,
+    *,
+    proven: bool = False,
+    fingerprint: bool = False,
+    repeated: bool = True,
+    messages: int = 1,
+    scenario: str = "probe",
+    ban_time: float = 3_600.0,
+    length: int | None = None,
+) -> Alert:
+    """An alert ``time`` seconds after EVENT."""
+    return Alert(
+        time=EVENT + time,
+        source=pack(source),
+        scenario=scenario,
+        kind="scan",
+        proof=Proof.PROVEN if proven else Proof.UNPROVEN,
+        proofs=("nonce",) if proven else (),
+        severity=2,
+        confidence=2,
+        count=3,
+        messages=messages,
+        first_seen=EVENT + time,
+        ban_time=ban_time,
+        fingerprint=fingerprint,
+        repeated=repeated,
+        length=length,
+    )
+
+
+def stray(source: str, time: float = 0.0, messages: int = 1) -> Alert:
+    """A fingerprint in a single packet."""
+    return alert(source, time, fingerprint=True, repeated=False, messages=messages)
+
+
+def policy(*entries: str, **settings: float) -> Policy:
+    return Policy(
+        PolicySettings(**settings),  # type: ignore[arg-type]
+        Allowlist(AllowlistSettings(entries=entries)),
+        "node1",
+    )
+
+
+def decided(made: Policy, one: Alert, *, trusted: bool = False) -> Decision | None:
+    return made.decide(one, NOW, trusted=trusted).decision
+
+
+def nobody(_source: bytes, _time: float) -> bool:
+    return False
+
+
+def released(made: Policy, time: float) -> list[str]:
+    """Who is banned when event time has come so far."""
+    rulings = made.tick(EVENT + time, NOW, nobody)
+    return [ruling.alert.address for ruling in rulings if ruling.decision is not None]
+
+
+# Whom it spares
+
+
+@pytest.mark.parametrize("proven", [True, False])
+def test_the_allowlist_stands_above_proof(proven: bool) -> None:
+    """An allowed source is never banned, and the reason is said."""
+    made = policy("192.0.2.0/24")
+    ruling = made.decide(alert(proven=proven), NOW, trusted=False)
+    assert (ruling.decision, ruling.why) == (None, "allowlisted")
+    assert made.stats.allowlisted == 1
+
+
+def test_trust_outweighs_what_could_be_forged_only() -> None:
+    """A good source is not banned for packets in its name; proven misdeeds ban it all the same."""
+    made = policy()
+    ruling = made.decide(alert(), NOW, trusted=True)
+    assert ruling.decision is None
+    assert "trusted" in ruling.why
+    assert made.stats.trusted == 1
+    assert decided(made, alert(proven=True), trusted=True) is not None
+
+
+# How long
+
+
+def test_a_decision_says_all() -> None:
+    """Who, why, by whom, in event time and in node time."""
+    made = policy()
+    one = replace(alert(time=7.0, proven=True), details=(("rule", "Knocks"), ("user_agent", "x/1")))
+    found = decided(made, one)
+    assert found is not None
+    assert (found.value, found.scope, found.scenario, found.origin) == (
+        "192.0.2.9",
+        "ip",
+        "probe",
+        "node1",
+    )
+    assert (found.time, found.until, found.duration) == (EVENT + 7.0, NOW + 3_600.0, 3_600.0)
+    assert found.reason == "Knocks (3 counted, proven by nonce, user agent x/1)"
+    assert found.proof is Proof.PROVEN
+
+
+def test_ids_are_never_the_same() -> None:
+    """Also for the same source at the same time."""
+    made = policy()
+    found = [decided(made, alert(proven=True)) for _ in range(5)]
+    assert len({one.id for one in found if one is not None}) == 5
+
+
+def test_an_unproven_ban_is_short() -> None:
+    """At most unproven_ban_time, however long the rule asks, and it is never escalated."""
+    made = policy()
+    for _ in range(3):
+        found = decided(made, alert())
+        assert found is not None
+        assert (found.duration, found.repeats, found.proof) == (300.0, 0, Proof.UNPROVEN)
+        assert "address not proven" in found.reason
+    shorter = decided(made, alert(ban_time=60.0))
+    assert shorter is not None
+    assert shorter.duration == 60.0
+
+
+def test_proven_bans_escalate_to_a_cap() -> None:
+    """Each earlier ban makes the next one longer by the factor, up to max_ban_time."""
+    made = policy(max_ban_time=100_000.0)
+    found = [decided(made, alert(time=i * 10.0, proven=True)) for i in range(5)]
+    assert [(one.duration, one.repeats) for one in found if one is not None] == [
+        (3_600.0, 0),
+        (14_400.0, 1),
+        (57_600.0, 2),
+        (100_000.0, 3),
+        (100_000.0, 4),
+    ]
+    other = decided(made, alert("192.0.2.10", proven=True))
+    assert other is not None
+    assert other.duration == 3_600.0
+
+
+@given(st.integers(0, 2_000), st.floats(1.0, 1e6), st.floats(1.0, 10.0))
+def test_no_ban_exceeds_the_cap(bans: int, ban_time: float, escalation: float) -> None:
+    """Whatever the history, the rule and the factor."""
+    made = policy(escalation=escalation)
+    made.remember(Network.parse("192.0.2.9"), bans, EVENT)
+    found = decided(made, alert(proven=True, ban_time=ban_time))
+    assert found is not None
+    assert 0.0 < found.duration <= made.settings.max_ban_time
+
+
+def test_old_bans_are_forgotten() -> None:
+    """After escalation_memory a source begins anew; the journal's memory counts like its own."""
+    made = policy(escalation_memory=1_000.0)
+    made.remember(Network.parse("192.0.2.9"), 2, EVENT)
+    recent = decided(made, alert(time=999.0, proven=True))
+    later = decided(made, alert(time=2_500.0, proven=True))
+    assert recent is not None
+    assert later is not None
+    assert (recent.repeats, later.repeats) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("source", "length", "value"),
+    [("192.0.2.9", 24, "192.0.2.0/24"), ("2001:db8::1:2:3:4", 64, "2001:db8::/64")],
+)
+def test_a_rule_may_ban_the_network(source: str, length: int, value: str) -> None:
+    """The network around the source takes the place of the address."""
+    found = decided(policy(), alert(source, proven=True, length=length))
+    assert found is not None
+    assert (found.value, found.scope) == (value, "range")
+
+
+# Single packets and forged floods
+
+
+def test_a_single_packet_waits_and_is_then_banned() -> None:
+    """Nobody else looked like it for hold_time: it is banned for a short time."""
+    made = policy()
+    ruling = made.decide(stray("192.0.2.9"), NOW, trusted=False)
+    assert ruling.decision is None
+    assert ruling.why == "waits 10 s for a forged flood"
+    assert released(made, 9.9) == []
+    (ruling,) = made.tick(EVENT + 10.0, NOW + 10.0, nobody)
+    assert ruling.decision is not None
+    assert (ruling.decision.time, ruling.decision.until) == (EVENT + 10.0, NOW + 310.0)
+    assert released(made, 99.0) == []
+    assert made.stats.held == 1
+
+
+def test_repeating_ends_the_wait() -> None:
+    """Who sends more is banned at once, and not a second time when the wait is over."""
+    made = policy()
+    assert decided(made, stray("192.0.2.9")) is None
+    assert decided(made, stray("192.0.2.9", 1.0)) is None
+    assert decided(made, alert(time=2.0, fingerprint=True, messages=3)) is not None
+    assert released(made, 99.0) == []
+
+
+def test_proof_ends_the_wait() -> None:
+    """A proven alert is judged by itself."""
+    made = policy()
+    assert decided(made, stray("192.0.2.9")) is None
+    assert decided(made, alert(time=1.0, proven=True)) is not None
+    assert released(made, 99.0) == []
+
+
+def test_who_turns_out_good_while_waiting_is_spared() -> None:
+    """A carrier whose call was ringing when forged packets came in his name has answered since."""
+    made = policy()
+    assert decided(made, alert(repeated=False)) is None
+    assert made.tick(EVENT + 10.0, NOW, lambda source, _: source == pack("192.0.2.9")) == []
+    assert released(made, 99.0) == []
+
+
+def test_who_is_allowed_while_waiting_is_spared() -> None:
+    """The operator's word counts from the moment it is given."""
+    allowlist = Allowlist()
+    made = Policy(PolicySettings(), allowlist, "node1")
+    assert decided(made, stray("192.0.2.9")) is None
+    allowlist.add("192.0.2.9", NOW)
+    assert released(made, 99.0) == []
+
+
+def test_eight_new_sources_may_look_alike() -> None:
+    """As many as flood_sources are scanners that happen to come together."""
+    made = policy()
+    for number in range(1, 9):
+        decided(made, stray(f"192.0.2.{number}"))
+    assert len(released(made, 10.0)) == 8
+    assert made.stats.floods == 0
+
+
+def test_a_forged_flood_bans_nobody() -> None:
+    """One more, and all that wait are dropped and further ones refused, until flood_time is over."""
+    made = policy()
+    for number in range(1, 30):
+        assert decided(made, stray(f"192.0.2.{number}", number / 10)) is None
+    assert released(made, 20.0) == []
+    assert (made.stats.floods, made.stats.forged_flood) == (1, 21)
+    assert decided(made, alert("192.0.2.99", 30.0, fingerprint=True)) is None
+    assert decided(made, alert("192.0.2.99", 70.0, fingerprint=True)) is not None
+
+
+def test_a_flood_stops_its_own_fingerprint_only() -> None:
+    """Other rules, proven sources and sources with many messages are banned as ever."""
+    made = policy()
+    for number in range(1, 30):
+        decided(made, stray(f"192.0.2.{number}"))
+    assert decided(made, alert("192.0.2.200", fingerprint=True, scenario="other")) is not None
+    assert decided(made, alert("192.0.2.201")) is not None
+    assert decided(made, alert("192.0.2.202", fingerprint=True, proven=True)) is not None
+    assert decided(made, alert("192.0.2.203", fingerprint=True, messages=6)) is not None
+
+
+def test_alerts_of_another_fingerprint_wait_on() -> None:
+    """What waits under another name is not dropped with a flood."""
+    made = policy()
+    decided(made, replace(stray("192.0.2.250"), scenario="other"))
+    for number in range(1, 30):
+        decided(made, stray(f"192.0.2.{number}"))
+    assert released(made, 10.0) == ["192.0.2.250"]
+
+
+def test_a_source_that_waits_for_another_reason_is_caught_by_the_flood() -> None:
+    """A ringing call's alert under the flood's own name is no ban either."""
+    made = policy()
+    for number in range(1, 30):
+        decided(made, stray(f"192.0.2.{number}"))
+    assert decided(made, alert("192.0.2.200", 1.0, repeated=False)) is None
+    assert released(made, 20.0) == []
+
+
+def test_waiting_alerts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When too many wait, the next is judged at once."""
+    monkeypatch.setattr(policy_module, "MAX_HELD", 2)
+    made = policy()
+    found = [decided(made, stray(f"192.0.2.{number}")) for number in range(1, 4)]
+    assert [one is not None for one in found] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("unproven_ban_time", 0.0, "above 0"),
+        ("max_ban_time", -1.0, "above 0"),
+        ("escalation_memory", 0.0, "above 0"),
+        ("hold_time", 0.0, "above 0"),
+        ("flood_time", 0.0, "above 0"),
+        ("escalation", 0.5, "1 or more"),
+        ("flood_sources", 0, "1 or more"),
+    ],
+)
+def test_settings_are_checked(name: str, value: float, message: str) -> None:
+    """A setting that makes no sense is named."""
+    with pytest.raises(ConfigError, match=rf"policy\.{name}: must be {message}"):
+        policy(**{name: value})
