@@ -2,7 +2,7 @@
 
 A fingerprint needs at least one of its heavier marks. So for each kind of event and method the
 marks without which no rule can fire become *gates*, merged into one test for each field. Only when a
-gate opens are the rules themselves asked.
+gate opens are the rules behind it asked.
 """
 
 from __future__ import annotations
@@ -51,28 +51,33 @@ class _Gate:
 class Plan:
     """Rules for one kind of event and one method."""
 
-    __slots__ = ("_always", "_gated", "_gates", "_rules")
+    __slots__ = ("_always", "_gates")
 
     def __init__(self, rules: Sequence[Rule]) -> None:
-        gated: list[Rule] = []
         always: list[Rule] = []
         fields: dict[str, list[Condition]] = {}
+        behind: dict[str, list[Rule]] = {}
         for rule in rules:
             gates = _gates_of(rule)
-            (gated if gates else always).append(rule)
+            if not gates:
+                always.append(rule)
             for condition in gates:
                 fields.setdefault(condition.name, []).append(condition)
+                waiting = behind.setdefault(condition.name, [])
+                if rule not in waiting:
+                    waiting.append(rule)
         self._always = tuple(always)
-        self._gated = tuple(gated)
-        self._rules = tuple(rules)
-        self._gates = tuple(_Gate(name, found[0].read, found) for name, found in fields.items())
+        self._gates = tuple(
+            (_Gate(name, found[0].read, found), tuple(behind[name])) for name, found in fields.items()
+        )
 
     def rules(self, event: SipEvent) -> tuple[Rule, ...]:
         """Rules that may fit the event."""
-        for gate in self._gates:
+        found = self._always
+        for gate, behind in self._gates:
             if gate.open(event):
-                return self._rules
-        return self._always
+                found += tuple(rule for rule in behind if rule not in found)
+        return found
 
 
 def make_plan(rules: Sequence[Rule], kind: Kind, method: bytes) -> Plan:

@@ -39,7 +39,7 @@ class Mark:
     weight: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rule:
     """A checked rule; field meanings as in docs/rules.md."""
 
