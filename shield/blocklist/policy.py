@@ -27,6 +27,9 @@ MAX_HELD = 10_000
 """Alerts waiting for their hold time; beyond, the oldest is judged at once."""
 MAX_REMEMBERED = 100_000
 """Addresses whose earlier bans are remembered for escalation."""
+SAME_BAN = 60.0
+"""A second alert this soon (seconds) after a ban is about what led to it: another rule that fits the
+same message, an answer that was still under way. It is no earlier ban."""
 FEW_MESSAGES = 5
 """A source with more requests than this is no stray packet of a forged flood."""
 
@@ -107,14 +110,18 @@ class Policy:
         """Note ``bans`` earlier bans of a value, the last at ``wall`` (from the journal)."""
         self._bans.put(network, (bans, wall))
 
-    def decide(self, alert: Alert, now: float, *, trusted: bool) -> Ruling:
-        """Judge one alert; a held one comes back from ``tick``."""
+    def decide(self, alert: Alert, now: float, *, trusted: bool, banned: bool = False) -> Ruling:
+        """Judge one alert; a held one comes back from ``tick``.
+
+        ``banned``: a proven ban of the source is in force, so this is the same offence seen by one more
+        rule, or an answer to what it sent before, and no repetition.
+        """
         if self._allowlist.covers(alert.source) is not None:
             self.stats.allowlisted += 1
             return Ruling(alert, None, "allowlisted")
         if alert.proof is Proof.PROVEN:
             self._held.pop((alert.source, alert.scenario), None)
-            return self._ban(alert, alert.time, now)
+            return self._ban(alert, alert.time, now, banned=banned)
         if trusted:
             self.stats.trusted += 1
             return Ruling(alert, None, "trusted source, and the evidence could be forged")
@@ -168,17 +175,21 @@ class Policy:
             longer = self.settings.max_ban_time
         return min(longer, self.settings.max_ban_time)
 
-    def _ban(self, alert: Alert, time: float, now: float) -> Ruling:
+    def _ban(self, alert: Alert, time: float, now: float, *, banned: bool = False) -> Ruling:
         network = Network.host(alert.source)
         if alert.length is not None:
             network = Network.around(alert.source, alert.length)
-        repeats = 0
+        repeats, time_of_ban = 0, time
         if alert.proof is Proof.PROVEN:
             repeats, last = self._bans.get(network) or (0, 0.0)
             if time - last > self.settings.escalation_memory:
                 repeats = 0
+            elif repeats and time - last < SAME_BAN:
+                repeats, time_of_ban = repeats - 1, last
+            if banned and repeats:
+                repeats -= 1
             duration = self._escalated(alert.ban_time, repeats)
-            self._bans.put(network, (repeats + 1, time))
+            self._bans.put(network, (repeats + 1, time_of_ban))
         else:
             duration = min(alert.ban_time, self.settings.unproven_ban_time)
         self._made += 1

@@ -144,7 +144,7 @@ def test_an_unproven_ban_is_short() -> None:
 def test_proven_bans_escalate_to_a_cap() -> None:
     """Each earlier ban makes the next one longer by the factor, up to max_ban_time."""
     made = policy(max_ban_time=100_000.0)
-    found = [decided(made, alert(time=i * 10.0, proven=True)) for i in range(5)]
+    found = [decided(made, alert(time=i * 100.0, proven=True)) for i in range(5)]
     assert [(one.duration, one.repeats) for one in found if one is not None] == [
         (3_600.0, 0),
         (14_400.0, 1),
@@ -155,6 +155,24 @@ def test_proven_bans_escalate_to_a_cap() -> None:
     other = decided(made, alert("192.0.2.10", proven=True))
     assert other is not None
     assert other.duration == 3_600.0
+
+
+def test_a_second_rule_is_no_repetition() -> None:
+    """While a proven ban is in force, what further rules say of the same attack does not escalate."""
+    made = policy()
+    first = made.decide(alert(proven=True), NOW, trusted=False).decision
+    second = made.decide(alert(proven=True), NOW, trusted=False, banned=True).decision
+    later = made.decide(alert(time=9_000.0, proven=True), NOW, trusted=False).decision
+    found = [first, second, later]
+    assert [one.repeats for one in found if one is not None] == [0, 0, 1]
+
+
+def test_two_rules_about_one_message_are_one_ban() -> None:
+    """A first offence is not escalated because several rules know the tool; the next one is, once."""
+    made = policy()
+    times = (0.0, 0.0, 59.0, 4_000.0)
+    found = [decided(made, alert(time=time, proven=True)) for time in times]
+    assert [one.repeats for one in found if one is not None] == [0, 0, 0, 1]
 
 
 @given(st.integers(0, 2_000), st.floats(1.0, 1e6), st.floats(1.0, 10.0))
