@@ -249,7 +249,10 @@ class Pipeline:
         for alert in self.engine.observe(event):
             self.stats.alerts += 1
             trusted = self.engine.trusted(alert.source, alert.time)
-            self._rule(self.policy.decide(alert, now, trusted=trusted), now, findings)
+            known = self.blocklist.match(alert.source, now)
+            banned = known is not None and known.proof is Proof.PROVEN
+            ruling = self.policy.decide(alert, now, trusted=trusted, banned=banned)
+            self._rule(ruling, now, findings)
 
     def _rule(self, ruling: Ruling, now: float, findings: list[Finding]) -> None:
         changes: list[Change] = []
