@@ -68,6 +68,19 @@ def options(time: float, number: int = 0, source: str = CLIENT, agent: str = "ph
     return sent(payload, time, source)
 
 
+def refusal(number: int) -> list[Frame]:
+    """One wrong password: request, challenge, credentials, 403."""
+    call_id, branch = f"c{number}", f"z9hG4bK{number}"
+    asked = request("REGISTER", call_id=call_id, branch=branch + "a")
+    tried = request("REGISTER", credentials(f"n{number}"), cseq=2, call_id=call_id, branch=branch + "b")
+    return [
+        sent(asked, number),
+        back(response(401, asked, challenge(f"n{number}")), number + 0.1),
+        sent(tried, number + 0.2),
+        back(response(403, tried), number + 0.3),
+    ]
+
+
 def verdicts(findings: list[Finding]) -> list[Verdict]:
     return [found for found in findings if isinstance(found, Verdict)]
 
@@ -140,23 +153,22 @@ def test_refused_passwords_are_proven_by_their_nonce() -> None:
     made = pipeline(GUESSES)
     findings: list[Finding] = []
     for number in range(2):
-        asked = request("REGISTER", call_id=f"c{number}", branch=f"z9hG4bKa{number}")
-        tried = request("REGISTER", credentials(f"n{number}"), cseq=2, call_id=f"c{number}",
-                        branch=f"z9hG4bKb{number}")  # fmt: skip
-        findings += made.feed(
-            [
-                sent(asked, number),
-                back(response(401, asked, challenge(f"n{number}")), number + 0.1),
-                sent(tried, number + 0.2),
-                back(response(403, tried), number + 0.3),
-            ],
-            0.0,
-        )
+        findings += made.feed(refusal(number), 0.0)
     (found,) = verdicts(findings)
     assert (found.alert.proof, found.alert.proofs) == (Proof.PROVEN, ("nonce",))
     assert found.decision is not None
     assert found.decision.duration == 3_600.0
     assert made.explain(pack(CLIENT), 0.0)["source"]["refused_passwords"] == 2
+
+
+def test_two_rules_about_one_message_are_one_offence() -> None:
+    """The first ban of a tool that two rules know is not escalated."""
+    made = pipeline(GUESSES, GUESSES + "\n[decision]\nban_time = '2h'")
+    findings: list[Finding] = []
+    for number in range(2):
+        findings += made.feed(refusal(number), 0.0)
+    durations = [found.decision.duration for found in verdicts(findings) if found.decision is not None]
+    assert durations == [3_600.0, 7_200.0]
 
 
 # Waiting

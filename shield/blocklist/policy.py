@@ -27,9 +27,6 @@ MAX_HELD = 10_000
 """Alerts waiting for their hold time; beyond, the oldest is judged at once."""
 MAX_REMEMBERED = 100_000
 """Addresses whose earlier bans are remembered for escalation."""
-SAME_BAN = 60.0
-"""A second alert this soon (seconds) after a ban is about what led to it: another rule that fits the
-same message, an answer that was still under way. It is no earlier ban."""
 FEW_MESSAGES = 5
 """A source with more requests than this is no stray packet of a forged flood."""
 
@@ -184,10 +181,8 @@ class Policy:
             repeats, last = self._bans.get(network) or (0, 0.0)
             if time - last > self.settings.escalation_memory:
                 repeats = 0
-            elif repeats and time - last < SAME_BAN:
+            elif repeats and banned:
                 repeats, time_of_ban = repeats - 1, last
-            if banned and repeats:
-                repeats -= 1
             duration = self._escalated(alert.ban_time, repeats)
             self._bans.put(network, (repeats + 1, time_of_ban))
         else:

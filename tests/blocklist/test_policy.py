@@ -167,12 +167,21 @@ def test_a_second_rule_is_no_repetition() -> None:
     assert [one.repeats for one in found if one is not None] == [0, 0, 1]
 
 
-def test_two_rules_about_one_message_are_one_ban() -> None:
-    """A first offence is not escalated because several rules know the tool; the next one is, once."""
+def test_a_second_alert_during_a_ban_is_the_same_offence() -> None:
+    """Several rules know one tool: neither the first offence nor a later one is escalated for that."""
     made = policy()
-    times = (0.0, 0.0, 59.0, 4_000.0)
-    found = [decided(made, alert(time=time, proven=True)) for time in times]
-    assert [one.repeats for one in found if one is not None] == [0, 0, 0, 1]
+    found = []
+    for time, banned in ((0.0, False), (0.0, True), (1.0, True), (4_000.0, False), (4_000.0, True)):
+        ruling = made.decide(alert(time=time, proven=True), NOW, trusted=False, banned=banned)
+        found.append(ruling.decision)
+    assert [one.repeats for one in found if one is not None] == [0, 0, 0, 1, 1]
+
+
+def test_a_ban_of_somebody_else_is_no_earlier_one() -> None:
+    """An operator's ban is in force, and this policy never banned the source before."""
+    ruling = policy().decide(alert(proven=True), NOW, trusted=False, banned=True)
+    assert ruling.decision is not None
+    assert ruling.decision.repeats == 0
 
 
 @given(st.integers(0, 2_000), st.floats(1.0, 1e6), st.floats(1.0, 10.0))
