@@ -12,6 +12,7 @@ from shield.detect import engine as engine_module
 from shield.detect.alert import Alert, Proof
 from shield.detect.engine import MAX_COUNTERS, PROGRESS_TIME, QUIET_TIME, Engine
 from shield.detect.rule import Rule, parse_rule
+from shield.detect.rulefiles import load_rules
 from shield.detect.settings import DetectSettings
 from shield.detect.sources import Sources
 from shield.net import pack
@@ -479,3 +480,14 @@ def test_a_harmless_source_costs_at_most_300_bytes() -> None:
         tracemalloc.stop()
     assert len(sources) == number
     assert used / number <= 300
+
+
+@pytest.mark.parametrize("method", ["REGISTER", "OPTIONS", "INVITE", "SUBSCRIBE"])
+def test_no_built_in_rule_counts_a_harmless_request(method: str) -> None:
+    """So a forged address costs its record and nothing else: no counter, no evidence."""
+    made = Engine(load_rules(), DetectSettings(), Servers())
+    assert not made.observe(event(payload=request(method)))
+    record = made.sources.get(pack(CLIENT))
+    assert record is not None
+    assert record.counters is None
+    assert made.evidence.of(pack(CLIENT)) == ()
