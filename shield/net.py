@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from enum import IntEnum
+from socket import AF_INET, AF_INET6, inet_pton  # noqa: TID251 - arithmetic on text, no I/O
 from typing import NamedTuple
 
 from shield.errors import InputError
@@ -62,6 +63,14 @@ class Network(NamedTuple):
         Raises InputError when the text is no address or has host bits set.
         """
         plain = text.strip().removeprefix("[").removesuffix("]")
+        if "/" not in plain:
+            # A journal of 100,000 hosts is read in a start: this takes a tenth of ipaddress' time.
+            try:
+                packed = inet_pton(AF_INET6 if ":" in plain else AF_INET, plain)
+            except (OSError, ValueError):
+                pass  # ipaddress says what is wrong
+            else:
+                return cls.host(packed[12:] if packed[:12] == _MAPPED else packed)
         try:
             network = ipaddress.ip_network(plain)
         except ValueError as error:

@@ -163,8 +163,10 @@ def test_a_second_rule_is_no_repetition() -> None:
     first = made.decide(alert(proven=True), NOW, trusted=False).decision
     second = made.decide(alert(proven=True), NOW, trusted=False, banned=True).decision
     later = made.decide(alert(time=9_000.0, proven=True), NOW, trusted=False).decision
-    found = [first, second, later]
-    assert [one.repeats for one in found if one is not None] == [0, 0, 1]
+    again = made.decide(alert(time=9_001.0, proven=True), NOW, trusted=False, banned=True).decision
+    slow = made.decide(alert(time=9_900.0, proven=True), NOW, trusted=False, banned=True).decision
+    found = [first, second, later, again, slow]
+    assert [one.repeats for one in found if one is not None] == [0, 0, 1, 1, 1]
 
 
 def test_a_second_alert_during_a_ban_is_the_same_offence() -> None:
