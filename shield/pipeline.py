@@ -40,6 +40,8 @@ TICK = 0.5
 MAX_ALERTED = 16_384
 """Sources whose last alerts are kept for ``show``."""
 ALERTS_PER_SOURCE = 8
+EXTENSION = ("unknown_method",)
+"""A method that we do not know breaks nothing (RFC 3261 section 8.2.1): KDMQ between Kamailio nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +238,8 @@ class Pipeline:
             self._observe(event, now, findings)
             if message.defects:
                 self.stats.errors.update(message.defects)
-                self._observe(event.then(Kind.MALFORMED, datagram.time, None, 0), now, findings)
+                if message.defects != EXTENSION:
+                    self._observe(event.then(Kind.MALFORMED, datagram.time, None, 0), now, findings)
             return
         self.stats.responses += 1
         if message.defects:
