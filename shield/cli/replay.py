@@ -41,6 +41,9 @@ __all__ = ["FOUND", "replay"]
 
 FOUND = 3
 """Exit code when decisions were made."""
+MOST_ALIKE = 3
+"""More sources than this with the same scenario and result are shown as one row."""
+
 
 Report = Mapping[str, Any]
 
@@ -181,12 +184,28 @@ def show_report(report: Report) -> None:
     typer.echo(f"{paint(report['file'], '', bold=True)}: {counts}, {found}")
     _table(decisions, _DECISIONS)
     banned = [Network.parse(row["value"]) for row in decisions]
-    _table([row for row in alerts if not _inside(row["value"], banned)], _ALERTS)
+    _table(_folded([row for row in alerts if not _inside(row["value"], banned)]), _ALERTS)
     if report["errors"]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(report["errors"].items()))
         typer.echo(f"  not understood: {reasons}")
     if report["error"]:
         typer.echo(paint(f"  stopped early: {report['error']}", "red"))
+
+
+def _folded(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Put many sources with one scenario and one result into one row: a forged flood is one thing."""
+    alike: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        alike.setdefault((row["scenario"], row["why"]), []).append(row)
+    folded: list[Mapping[str, Any]] = []
+    for group in alike.values():
+        sources = len({row["value"] for row in group})
+        if sources <= MOST_ALIKE:
+            folded += group
+        else:
+            total = sum(row["messages"] for row in group)
+            folded.append({**group[0], "value": plural(sources, "source"), "messages": total})
+    return folded
 
 
 def _inside(value: str, banned: Sequence[Network]) -> bool:

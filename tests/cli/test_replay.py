@@ -131,3 +131,15 @@ def test_no_progress_bar_in_a_pipe() -> None:
     """Logs do not fill with it."""
     with progress_bar("x.pcap") as progress:
         assert progress is None
+
+
+def test_many_sources_alike_are_one_row() -> None:
+    """A forged flood is one thing: it fills one row, not the screen; few sources stay apart."""
+    from shield.cli.replay import _folded
+
+    rows = [
+        {"value": f"192.0.2.{n}", "scenario": "sipvicious", "why": "a forged flood", "messages": 2}
+        for n in range(10)
+    ]
+    other = {"value": "198.51.100.1", "scenario": "sipvicious", "why": "trusted", "messages": 1}
+    assert _folded([*rows, other]) == [{**rows[0], "value": "10 sources", "messages": 20}, other]
