@@ -221,7 +221,7 @@ class Pipeline:
         findings += self.blocklist.expire(now)
         for event in self.tracker.tick(time):
             self._observe(event, now, findings)
-        for ruling in self.policy.tick(time, now, self.engine.trusted):
+        for ruling in self.policy.tick(time, now, self.engine.trusted, self.engine.ringing):
             self._rule(ruling, now, findings)
 
     def _datagram(self, datagram: Datagram, now: float, findings: list[Finding]) -> None:

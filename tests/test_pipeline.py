@@ -186,6 +186,22 @@ def test_a_single_suspicious_packet_is_banned_when_time_has_passed() -> None:
     assert second.alert == first.alert
 
 
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_carrier_whose_call_rings_is_not_banned_for_forged_packets(answered: bool) -> None:
+    """Scanner packets come in his name while his first call rings for half a minute."""
+    made = pipeline(SCANNER)
+    call = request("INVITE", call_id="call", branch="z9hG4bKcall")
+    ack = request("ACK", call_id="call", branch="z9hG4bKack", to_tag="srv1")
+    end = [back(response(200, call), 30.0), sent(ack, 30.1)] if answered else []
+    others = [options(2.0 + i, 100 + i, "192.0.2.77") for i in range(28)]
+    later = [options(31.0 + i, 200 + i, "192.0.2.77") for i in range(60)]
+    forged = [options(1.0 + i / 10, i, agent="scanner") for i in range(4)]
+    ringing = [sent(call, 0.0), back(response(180, call), 0.5), *forged, *others]
+    assert [found.decision for found in verdicts(made.feed(ringing, 0.0))] == [None, None]
+    decisions = [found.decision for found in verdicts(made.feed([*end, *later], 0.0))]
+    assert bool(decisions) is not answered
+
+
 def test_time_passes_without_traffic() -> None:
     """A live node's tick releases what waits, and ends bans."""
     made = pipeline(SCANNER)

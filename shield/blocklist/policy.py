@@ -133,8 +133,17 @@ class Policy:
         self._held.pop((alert.source, alert.scenario), None)
         return self._ban(alert, alert.time, now)
 
-    def tick(self, time: float, now: float, trusted: Callable[[bytes, float], bool]) -> list[Ruling]:
-        """Judge the held alerts whose time has come; ``time`` is event time."""
+    def tick(
+        self,
+        time: float,
+        now: float,
+        trusted: Callable[[bytes, float], bool],
+        ringing: Callable[[bytes, float], bool] = lambda _source, _time: False,
+    ) -> list[Ruling]:
+        """Judge the held alerts whose time has come; ``time`` is event time.
+
+        While a call of the source rings it waits on: it may be answered and the source be trusted.
+        """
         rulings: list[Ruling] = []
         while self._held:
             key, (since, alert) = next(iter(self._held.items()))
@@ -143,7 +152,9 @@ class Policy:
             del self._held[key]
             if self._floods.get(alert.scenario, 0.0) > alert.time:
                 continue
-            if not trusted(alert.source, time) and self._allowlist.covers(alert.source) is None:
+            if ringing(alert.source, time):
+                self._held[key] = (time, alert)
+            elif not trusted(alert.source, time) and self._allowlist.covers(alert.source) is None:
                 rulings.append(self._ban(alert, time, now))
         return rulings
 

@@ -123,6 +123,11 @@ class Engine:
         record = self.sources.get(source)
         return record is not None and record.trusted(time, self.trust_time)
 
+    def ringing(self, source: bytes, time: float) -> bool:
+        """Whether a call of a source has lately reached its callee; weak evidence waits then."""
+        record = self.sources.get(source)
+        return record is not None and time - record.progress_time <= PROGRESS_TIME
+
     def tick(self, time: float) -> None:
         """Let event time pass."""
         self.evidence.tick(time)

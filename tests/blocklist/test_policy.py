@@ -260,6 +260,19 @@ def test_who_turns_out_good_while_waiting_is_spared() -> None:
     assert released(made, 99.0) == []
 
 
+def test_while_a_call_rings_the_wait_goes_on() -> None:
+    """Phones ring longer than hold_time; an answer makes the carrier trusted, else he is banned."""
+    made = policy()
+
+    def rings(_source: bytes, time: float) -> bool:
+        return time < EVENT + 30.0
+
+    decided(made, alert(repeated=False))
+    for time in range(0, 30, 2):
+        assert made.tick(EVENT + time, NOW, nobody, rings) == []
+    assert released(made, 30.0) == ["192.0.2.9"]
+
+
 def test_who_is_allowed_while_waiting_is_spared() -> None:
     """The operator's word counts from the moment it is given."""
     allowlist = Allowlist()
