@@ -184,10 +184,9 @@ class Engine:
         return all(condition.holds(event) for condition in rule.conditions)
 
     def _counter(self, rule: Rule, event: SipEvent, record: SourceRecord) -> Window | Bucket | None:
-        others = tuple(_group(name, event) for name in rule.group if name != "client")
-        if None in others:
+        key = _key(rule, event)
+        if key is None:
             return None
-        key: Hashable = (rule.name, *others) if others else rule.name
         if "client" not in rule.group:
             counter = self._shared.get(key)
             if counter is None:
@@ -208,12 +207,12 @@ class Engine:
         """What succeeded for a user was no guess at that user."""
         if record.counters is None:
             return
-        key = hash(event.user)
+        user = hash(event.user)
         for rule in self.rules:
             if rule.forgive and rule.distinct_name == "user":
-                counter = record.counters.get(rule.name)
+                counter = record.counters.get(_key(rule, event))
                 if counter is not None:
-                    counter.forgive(key)
+                    counter.forgive(user)
 
     def _foreign(self, event: SipEvent) -> bool:
         """Neither From nor Request-URI names one of our domains or servers."""
@@ -269,6 +268,14 @@ def _mismatch(event: SipEvent) -> bool:
         return False
     name = event.auth[0].partition(b"@")[0]
     return bool(name) and name not in (fast_user(event.request.from_), fast_user(event.request.to))
+
+
+def _key(rule: Rule, event: SipEvent) -> Hashable:
+    """Which counter of the rule an event belongs to; None when a part of ``by`` is missing."""
+    others = tuple(_group(name, event) for name in rule.group if name != "client")
+    if None in others:
+        return None
+    return (rule.name, *others) if others else rule.name
 
 
 def _group(name: str, event: SipEvent) -> Hashable:

@@ -24,7 +24,7 @@ KINDS = ("scan", "enum", "bruteforce", "flood", "tollfraud", "fuzz", "relay", "i
 """Classes of behaviour."""
 EVENTS = {kind.name.lower(): kind for kind in Kind}
 PROOFS = {"nonce": NONCE, "totag": TO_TAG, "tcp": TCP}
-GROUPS = ("client", "network", "user", "domain", "called", "tail")
+GROUPS = ("client", "network", "user", "domain", "called", "tail", "target")
 STATUS = re.compile(r"([1-6][0-9]{2})(?:-([1-6][0-9]{2}))?")
 MAX_RETRY = 10_000
 MAX_FIND_TIME = 86_400.0
