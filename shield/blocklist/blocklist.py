@@ -227,6 +227,8 @@ class Blocklist:
             self.stats.refused_ended += 1
         elif self._allowlist.covers_network(network) is not None:
             self.stats.refused_allowlisted += 1
+        elif network.is_host and network.address not in self.guard.hosts:
+            return self._put(decision, known=False)  # most bans, and nearly all of a start
         else:
             changes = self._ended(network, now)
             enter = self._enter_proven if decision.proof is Proof.PROVEN else self._enter_unproven

@@ -1,4 +1,4 @@
-"""Real attack tools against a real registrar with shield beside it: the tool is cut off, the phone is not."""
+"""Real attack tools against a real registrar with shield beside it: they are cut off, a phone is not."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_attack_is_cut_off(
     # A single request of svmap waits hold_time (10 s) for a flood of forged sources.
     took = site.until(lambda: ATTACKER in site.banned(), 15)
     print(
-        f"{tool}: banned {took:.2f} s after the start, {site.sensor.arrived(ATTACKER) - 3} packets arrived"
+        f"{tool}: banned {took:.2f} s after the start, {site.sensor.arrived(ATTACKER)} packets arrived"
     )
     row = site.banned()[ATTACKER]
     print(row)
@@ -84,7 +84,7 @@ def test_attack_is_cut_off(
     assert proof in (None, row["proof"])
     assert row["repeats"] == 0, "one attack is one offence, however many rules see it"
     assert ATTACKER in site.kernel()
-    assert not probe.passes()
+    assert probe.dropped()
     before, done = site.sensor.arrived(ATTACKER), len(site.registrations())
     site.until(lambda: len(site.registrations()) >= done + 3, 8)
     assert site.sensor.arrived(ATTACKER) == before, "the tool that still runs reaches nobody"
