@@ -28,14 +28,19 @@ WITHIN = 5.0
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def lab() -> Iterator[Lab]:
     need("ip", "nft", "ipset", "iptables", "ip6tables")
-    with Lab() as lab:
-        made = Site(lab, tmp_path)
-        made.attacker.address(f"{ATTACKER6}/32")
-        made.sensor.address("2001:db8:f::1/48")
+    with Lab() as made:
         yield made
-        made.client.close()
+
+
+@pytest.fixture
+def site(lab: Lab, tmp_path: Path) -> Iterator[Site]:
+    made = Site(lab, tmp_path)
+    made.attacker.address(f"{ATTACKER6}/32")
+    made.sensor.address("2001:db8:f::1/48")
+    yield made
+    made.client.close()
 
 
 def fill(site: Site, count: int) -> None:
@@ -108,6 +113,63 @@ def test_many_bans_come_back(site: Site) -> None:
     assert site.client.call("firewall.status")["rebuilt"] == 1
     assert "WARNING" in site.log.read_text()
     assert all(seconds <= WITHIN for seconds in took.values()), took
+
+
+@pytest.mark.system
+def test_killed_during_a_commit(site: Site) -> None:
+    """Killed while 100,000 bans go to the kernel; the next start brings in the rest within 5 s."""
+    fill(site, LIVE)
+    for _ in range(3):  # a busy machine may be late with the signal
+        site.start()
+        assert site.end(signal.SIGKILL) == -signal.SIGKILL
+        there = elements(site)
+        if there < LIVE:
+            break
+        site.sensor.run("nft", "flush", "ruleset")
+    assert there < LIVE
+    site.sensor.watch(ATTACKER6)
+    probe = Probe(site, site.attacker.udp(ATTACKER6), ATTACKER6, "2001:db8:f::1")
+    begun = time.monotonic()
+    site.start()
+    site.until(probe.dropped, 20)
+    took = time.monotonic() - begun
+    print(f"{there} were in the kernel, all after {took:.2f} s")
+    assert took <= WITHIN
+    site.until(lambda: site.client.call("firewall.status")["pending"] == 0, 5)
+    assert elements(site) == LIVE
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(
+    ("backend", "damage"),
+    [
+        ("nftables", ("nft", "flush", "ruleset")),
+        ("nftables", ("nft", "flush", "set", "inet", "shield", "hosts4")),
+        ("nftables", ("nft", "delete", "element", "inet", "shield", "hosts4", f"{{ {ATTACKER} }}")),
+        ("nftables", ("nft", "flush", "table", "inet", "shield")),
+        ("iptables", ("nft", "flush", "ruleset")),
+        ("iptables", ("ipset", "flush")),
+        ("iptables", ("iptables", "-t", "raw", "-F")),
+    ],
+)
+def test_damage_is_repaired(lab: Lab, tmp_path: Path, backend: str, damage: tuple[str, ...]) -> None:
+    """Whatever others take out of the kernel while the node runs is back within 5 s, with a warning."""
+    site = Site(lab, tmp_path, backend)
+    site.sensor.watch(ATTACKER)
+    probe = Probe(site, site.attacker.udp(ATTACKER), ATTACKER)
+    site.start()
+    site.client.call("ban", values=[ATTACKER], duration=600)
+    assert probe.dropped()
+    site.sensor.run(*damage)
+    site.sensor.watch(ATTACKER)
+    assert probe.passes()
+    took = site.until(probe.dropped, 8)
+    print(f"{backend} {' '.join(damage)}: {took:.2f} s")
+    assert took <= WITHIN
+    status = site.client.call("firewall.status")
+    assert status["rebuilt"] + status["repaired"] > 0
+    assert "WARNING" in site.log.read_text()
+    site.client.close()
 
 
 @pytest.mark.system
