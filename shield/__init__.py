@@ -1,1 +1,1 @@
-"""shield: passive SIP attack detection, kernel blocking and blocklist sharing."""
+"""shield: passive SIP attack detection, decisions and kernel blocking."""

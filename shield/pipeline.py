@@ -149,9 +149,13 @@ class Pipeline:
         for event in self.tracker.tick(self._time):
             self._observe(event, at, findings)
         later = self._time + self.policy.settings.hold_time
-        for ruling in self.policy.tick(later, at, self.engine.trusted):
+        for ruling in self.policy.tick(later, at, self.engine.trusted, self._ringing_now):
             self._rule(ruling, at, findings)
         return findings
+
+    def _ringing_now(self, source: bytes, _later: float) -> bool:
+        """At the end of a capture: whether a call of the source rang when it ended."""
+        return self.engine.ringing(source, self._time)
 
     def use_rules(self, rules: Sequence[Rule]) -> None:
         """Work with these rules from now on."""

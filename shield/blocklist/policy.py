@@ -24,9 +24,11 @@ from shield.sip.recent import RecentMap
 __all__ = ["Policy", "PolicySettings", "Ruling"]
 
 MAX_HELD = 10_000
-"""Alerts waiting for their hold time; beyond, the oldest is judged at once."""
+"""Alerts waiting for their hold time; beyond, an alert is judged at once."""
 MAX_REMEMBERED = 100_000
 """Addresses whose earlier bans are remembered for escalation."""
+MAX_RINGING = 60.0
+"""A ringing call delays a ban by this many seconds at most: a scanner can let phones ring for ever."""
 FEW_MESSAGES = 5
 """A source with more requests than this is no stray packet of a forged flood."""
 
@@ -152,7 +154,7 @@ class Policy:
             del self._held[key]
             if self._floods.get(alert.scenario, 0.0) > alert.time:
                 continue
-            if ringing(alert.source, time):
+            if time - alert.time < MAX_RINGING and ringing(alert.source, time):
                 self._held[key] = (time, alert)
             elif not trusted(alert.source, time) and self._allowlist.covers(alert.source) is None:
                 rulings.append(self._ban(alert, time, now))

@@ -77,7 +77,7 @@ def _shield(
         ),
     ] = False,
 ) -> None:
-    """Find SIP attackers on the wire, ban them in the kernel, share what was decided."""
+    """Find SIP attackers on the wire, ban them in the kernel, say why."""
 
 
 def main() -> None:

@@ -273,6 +273,17 @@ def test_while_a_call_rings_the_wait_goes_on() -> None:
     assert released(made, 30.0) == ["192.0.2.9"]
 
 
+def test_ringing_does_not_spare_a_scanner_for_ever() -> None:
+    """Who lets phones ring again and again is banned a minute after his alert all the same."""
+    made = policy()
+    decided(made, alert(repeated=False))
+    banned: list[int] = []
+    for time in range(0, 90, 5):
+        if made.tick(EVENT + time, NOW, nobody, lambda _source, _time: True):
+            banned.append(time)
+    assert banned == [60]
+
+
 def test_who_is_allowed_while_waiting_is_spared() -> None:
     """The operator's word counts from the moment it is given."""
     allowlist = Allowlist()
