@@ -277,10 +277,11 @@ def test_ringing_does_not_spare_a_scanner_for_ever() -> None:
     """Who lets phones ring again and again is banned a minute after his alert all the same."""
     made = policy()
     decided(made, alert(repeated=False))
-    banned: list[int] = []
-    for time in range(0, 90, 5):
-        if made.tick(EVENT + time, NOW, nobody, lambda _source, _time: True):
-            banned.append(time)
+    banned = [
+        time
+        for time in range(0, 90, 5)
+        if made.tick(EVENT + time, NOW, nobody, lambda _source, _time: True)
+    ]
     assert banned == [60]
 
 
