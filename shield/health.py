@@ -60,8 +60,8 @@ class Health:
             },
             "bans": {
                 "total": counts["banned"],
-                "proven": counts["proven"],
-                "unproven": counts["unproven"],
+                "proven": counts["proven"] + counts["proven_networks"],
+                "unproven": counts["unproven"] + counts["unproven_networks"],
                 "networks": counts["proven_networks"] + counts["unproven_networks"],
             },
             "alerts": sum(self.hub.matched.values()),

@@ -74,7 +74,9 @@ class Network(NamedTuple):
         try:
             network = ipaddress.ip_network(plain)
         except ValueError as error:
-            raise InputError(f"not an address or network: {text!r} ({error})") from None
+            # Only this of Python's explanations tells more than "it is none".
+            why = " (has host bits set)" if "host bits" in str(error) else ""
+            raise InputError(f"not an address or network: {text!r}{why}") from None
         address, length = network.network_address.packed, network.prefixlen
         if length >= 96 and address[:12] == _MAPPED:
             return cls(address[12:], length - 96)

@@ -160,7 +160,8 @@ def _bare(token: str) -> Test:
 
 
 def _unknown(name: str) -> str:
-    close = get_close_matches(name.lower(), FIELDS, n=1)
+    begun = [field for field in FIELDS if field.startswith(name.lower())]
+    close = begun or get_close_matches(name.lower(), FIELDS, n=1)
     meant = f"; did you mean {close[0]!r}?" if close else ""
     return f"unknown field {name!r}{meant} (fields: {', '.join(FIELDS)})"
 

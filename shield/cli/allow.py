@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from shield.blocklist.filters import parse_filter
 from shield.cli.columns import ALLOWED, ALLOWED_PLAIN
 from shield.cli.daemon import ask, finish
 from shield.cli.group import CONTEXT
@@ -19,6 +18,7 @@ from shield.cli.options import (
     ReasonOption,
     SocketOption,
     as_duration,
+    as_filter,
 )
 from shield.cli.render import emit, plural
 
@@ -26,7 +26,7 @@ __all__ = ["app"]
 
 Values = Annotated[
     list[str],
-    typer.Argument(metavar="VALUE...", help="Addresses, networks or host names."),
+    typer.Argument(metavar="VALUE", help="Addresses, networks or host names."),
 ]
 
 
@@ -80,8 +80,7 @@ def list_allowed(
     terms: FilterArgument = None, output: OutputOption = Output.TABLE, socket: SocketOption = ""
 ) -> None:
     """List what is allowed, with the filters of `shield list`."""
-    text = " ".join(terms or ())
-    parse_filter(text)
+    text = as_filter(terms)
     rows = ask(socket, "allow.list", filter=text or None)
     emit(rows, ALLOWED, output, ALLOWED_PLAIN)
     if output is Output.TABLE:

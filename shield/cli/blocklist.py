@@ -18,6 +18,7 @@ from shield.cli.options import (
     ReasonOption,
     SocketOption,
     as_duration,
+    as_filter,
     as_networks,
 )
 from shield.cli.render import emit, plural
@@ -28,7 +29,7 @@ __all__ = ["ban", "list_bans", "unban"]
 Values = Annotated[
     list[str],
     typer.Argument(
-        metavar="VALUE...", help="Addresses or networks: 203.0.113.5, 198.51.100.0/24, 2001:db8::/64."
+        metavar="VALUE", help="Addresses or networks: 203.0.113.5, 198.51.100.0/24, 2001:db8::/64."
     ),
 ]
 
@@ -55,7 +56,7 @@ def list_bans(
     reason, id, remaining, duration, time (age), repeats; for alerts also kind, severity,
     confidence, messages.
     """
-    text = " ".join(terms or ())
+    text = as_filter(terms)
     rows, more = _fetch(text, limit, socket)
     emit(rows, DECISIONS, output, DECISIONS_PLAIN)
     if output is Output.TABLE:
@@ -114,9 +115,7 @@ def ban(
 def unban(
     values: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[VALUE]...", help="Addresses or networks as listed.", show_default=False
-        ),
+        typer.Argument(metavar="VALUE", help="Addresses or networks as listed.", show_default=False),
     ] = None,
     *,
     filter_text: Annotated[
@@ -140,7 +139,7 @@ def unban(
         socket,
         "unban",
         values=as_networks(values) if values else None,
-        filter=filter_text or None,
+        filter=as_filter([filter_text]) or None,
         all=everything or None,
         reason=reason or None,
     )

@@ -71,7 +71,7 @@ def show(config: ConfigOption = None, output: OutputOption = Output.TABLE) -> No
 @app.command("init", context_settings=CONTEXT)
 def init(
     path: Annotated[
-        Path, typer.Argument(metavar="[FILE]", help="Where to write it; - is standard output.")
+        Path, typer.Argument(metavar="FILE", help="Where to write it; - is standard output.")
     ] = DEFAULT_CONFIG,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:

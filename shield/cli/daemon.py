@@ -15,6 +15,10 @@ from shield.control.client import Client
 __all__ = ["ask", "connect", "finish"]
 
 
+NAMED = 40
+"""Values that people are told one by one; plain and JSON output name all."""
+
+
 def connect(socket: str) -> Client:
     """Give a client for the socket of the option, the configuration or the default."""
     return Client(socket_path(socket))
@@ -37,28 +41,35 @@ def finish(answer: Any, output: Output, *, done: str) -> None:
     if output is Output.JSON:
         write_json(answer)
     else:
-        for result in results:
-            if result.get("ok", True):
-                typer.echo(result["value"] if output is Output.PLAIN else f"{done} {_sentence(result)}")
-        if output is Output.TABLE:
-            _total(answer, len(results), done)
+        accepted = [result for result in results if result.get("ok", True)]
+        if output is Output.PLAIN:
+            typer.echo("".join(f"{result['value']}\n" for result in accepted), nl=False)
+        else:
+            for result in accepted[:NAMED]:
+                typer.echo(f"{done} {_sentence(result)}")
+            _total(answer, len(accepted), done, refused=bool(refused))
     if refused:
-        complain(*(f"{result['value']}: {result.get('message') or 'refused'}" for result in refused))
+        complain(*map(_refusal, refused))
         raise typer.Exit(FAILURE)
 
 
-def _total(answer: Any, named: int, done: str) -> None:
-    """Say what the lines before do not: that there was nothing, or more than the answer names."""
-    count = answer.get("count", named) if isinstance(answer, dict) else named
-    if count > named:
+def _refusal(result: dict[str, Any]) -> str:
+    value, message = str(result["value"]), str(result.get("message") or "refused")
+    return message if message.startswith(value) else f"{value}: {message}"
+
+
+def _total(answer: Any, accepted: int, done: str, *, refused: bool) -> None:
+    """Say what the lines before do not: that there was nothing, or more than they name."""
+    count = answer.get("count", accepted) if isinstance(answer, dict) else accepted
+    if count > min(accepted, NAMED):
         typer.echo(f"... {count:,} {done} in all")
-    elif not named:
+    elif not accepted and not refused:
         typer.echo(f"nothing {done}")
 
 
 def _sentence(result: dict[str, Any]) -> str:
-    decision = result.get("decision") or {}
+    made = result.get("decision") or result.get("entry") or {}
     text = str(result["value"])
-    if decision.get("remaining") is not None:
-        text += f" for {seconds(decision['remaining'])}"
+    if made.get("remaining") is not None:
+        text += f" for {seconds(made['remaining'])}"
     return f"{text} ({result['message']})" if result.get("message") else text

@@ -22,6 +22,7 @@ from shield.cli.options import (
     ReasonOption,
     SocketOption,
     as_duration,
+    as_filter,
 )
 from shield.cli.render import plural, write_json
 from shield.control.commands import IMPORT_ITEMS
@@ -65,12 +66,10 @@ def export(
 
     Takes the filters of shield list. While the daemon is down the journal is exported.
     """
-    from shield.blocklist.filters import parse_filter
     from shield.blocklist.formats import dump
 
     chosen = format_of(file, form) or "json"
-    text = " ".join(terms or ())
-    parse_filter(text)
+    text = as_filter(terms)
     try:
         rows = ask(socket, "export", filter=text or None)
     except SystemFailure as error:
@@ -124,7 +123,7 @@ def _replace(path: Path, lines: Iterable[str]) -> None:
 def import_bans(
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILE]...", help="Files; none or - is stdin.", show_default=False),
+        typer.Argument(metavar="FILE", help="Files; none or - is stdin.", show_default=False),
     ] = None,
     *,
     form: FormatOption = "",

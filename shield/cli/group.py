@@ -70,6 +70,7 @@ class RootGroup(TyperGroup):
             single = typer.Typer(add_completion=False, rich_markup_mode="rich")
             single.command(cmd_name, context_settings=CONTEXT)(target)
             command = typer.main.get_command(single)
+        _unwrap_help(command)
         setattr(command, "rich_help_panel", lazy.panel)  # noqa: B010 - on typer's classes only
         return command
 
@@ -120,6 +121,15 @@ class RootGroup(TyperGroup):
         return result if isinstance(result, int) else 0
 
 
+def _unwrap_help(command: Any) -> None:
+    """Make each paragraph of the help one line: typer keeps line ends, the terminal has its own."""
+    if command.help:
+        paragraphs = command.help.split("\n\n")
+        command.help = "\n\n".join(" ".join(text.split()) for text in paragraphs)
+    for part in getattr(command, "commands", {}).values():
+        _unwrap_help(part)
+
+
 def complain(*lines: str) -> None:
     """Write lines to standard error, each marked as ours."""
     for line in lines or ("unknown error",):
@@ -131,6 +141,8 @@ def _usage(error: Any) -> int:
         error.show()
         return USAGE
     message = " ".join(error.format_message().split()).rstrip(".")
+    # The second is pydantic's, which some typer releases check values with.
+    message = message.removeprefix("Invalid value: ").replace("Value error, ", "")
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "shield"
     complain(f"{message} (see '{path} --help')")

@@ -57,7 +57,8 @@ def journal_show(value: str, why: str) -> dict[str, Any]:
             for entry in live.allowed
             if any(allowed.contains(network) for allowed in entry.networks)
         ]
-        alerts, history = journal.alerts(value, HISTORY), journal.history(value, HISTORY)
+        alerts = journal.alerts(value, HISTORY)
+        history = [_past(row) for row in journal.history(value, HISTORY)]
     known = "watched" if alerts or history else "unknown"
     return {
         "value": value,
@@ -68,6 +69,11 @@ def journal_show(value: str, why: str) -> dict[str, Any]:
         "history": history,
         "source": None,
     }
+
+
+def _past(row: dict[str, Any]) -> dict[str, Any]:
+    """Bring a line of history under the keys that the daemon gives it."""
+    return {**row, "time": row["at"], "kind": row["change"], "reason": row["why"] or row["reason"]}
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ __all__ = [
     "ReasonOption",
     "SocketOption",
     "as_duration",
+    "as_filter",
     "as_networks",
     "configured",
     "socket_path",
@@ -73,9 +74,7 @@ ConfigOption = Annotated[
 ]
 FilterArgument = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[FILTER]...", help="Terms that must all hold; see below.", show_default=False
-    ),
+    typer.Argument(metavar="FILTER", help="Terms that must all hold; see below.", show_default=False),
 ]
 DurationOption = Annotated[
     str,
@@ -104,6 +103,18 @@ def as_networks(values: list[str]) -> list[str]:
         return [str(Network.parse(value)) for value in values]
     except InputError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def as_filter(terms: list[str] | None) -> str:
+    """Join the terms of a filter; a wrong one is wrong usage, before anybody is asked."""
+    from shield.blocklist.filters import parse_filter
+
+    text = " ".join(terms or ())
+    try:
+        parse_filter(text)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from None
+    return text
 
 
 def socket_path(socket: str) -> str:

@@ -48,17 +48,13 @@ MOST_ALIKE = 3
 Report = Mapping[str, Any]
 
 
-def _after(value: Any) -> str:
-    return f"{value:.1f} s" if isinstance(value, int | float) else "-"
-
-
 _DECISIONS = (
     Column("value", "value", keep=9),
     Column("scenario", "scenario", keep=8, cut=True),
     Column("proof", "proof", keep=6, colour=proof_colour),
     Column("duration", "ban", seconds, keep=5, right=True),
     Column("messages_to_ban", "messages", dash, keep=7, right=True),
-    Column("seconds_to_ban", "after", _after, keep=6, right=True),
+    Column("seconds_to_ban", "after", seconds, keep=6, right=True),
     Column("reason", "reason", dash, keep=2, cut=True),
 )
 _ALERTS = (
@@ -88,7 +84,7 @@ PLAIN = (
 def replay(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...", help="pcap or pcapng files, also gzipped; - is stdin."),
+        typer.Argument(metavar="FILE", help="pcap or pcapng files, also gzipped; - is stdin."),
     ],
     *,
     output: OutputOption = Output.TABLE,
@@ -179,6 +175,8 @@ def progress_bar(name: str) -> Iterator[Callable[[float], None] | None]:
 def show_report(report: Report) -> None:
     """Print one file's report for people."""
     decisions, alerts = report["decisions"], report["alerts"]
+    if report["error"] and not report["packets"]:
+        return  # told on standard error, and there is nothing else to tell
     counts = f"{plural(report['packets'], 'packet')}, {plural(report['messages'], 'message')}"
     found = f"{plural(len(alerts), 'alert')}, {plural(len(decisions), 'decision')}"
     typer.echo(f"{paint(report['file'], '', bold=True)}: {counts}, {found}")

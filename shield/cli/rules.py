@@ -111,7 +111,7 @@ def check(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FILE]...",
+            metavar="FILE",
             help="Rule files or directories of them; none: all in use.",
             show_default=False,
         ),
@@ -153,7 +153,7 @@ def run_tests(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...",
+            metavar="NAME",
             help="Rules to test; none: all.",
             show_default=False,
             autocompletion=_complete,

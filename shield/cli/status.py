@@ -5,16 +5,24 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import typer
 
-from shield.blocklist.filters import parse_filter
 from shield.cli.daemon import ask, connect
 from shield.cli.group import FAILURE
-from shield.cli.options import FilterArgument, Output, OutputOption, SocketOption
-from shield.cli.render import local_time, paint, printable, seconds, write_json, write_plain
+from shield.cli.options import FilterArgument, Output, OutputOption, SocketOption, as_filter
+from shield.cli.render import (
+    local_time,
+    paint,
+    printable,
+    seconds,
+    terminal_width,
+    write_json,
+    write_plain,
+)
 
 __all__ = ["event_line", "reload", "status", "status_lines", "watch"]
 
@@ -38,19 +46,35 @@ def status(
     elif output is Output.PLAIN:
         write_plain(({"key": k, "value": v} for k, v in _flatten(answer)), ("key", "value"))
     else:
-        for line in status_lines(answer):
-            typer.echo(line)
+        _print_lines(answer)
         for warning in warnings:
-            typer.echo(paint(f"warning: {printable(str(warning))}", "yellow", bold=True))
+            typer.echo(paint(_wrap(f"warning: {printable(str(warning))}", 9), "yellow", bold=True))
     if warnings:
         raise typer.Exit(FAILURE)
+
+
+def _print_lines(answer: Mapping[str, Any]) -> None:
+    for line in status_lines(answer):
+        typer.echo(_wrap(line, _indent(answer)))
+
+
+def _wrap(line: str, indent: int) -> str:
+    """Break a line at the edge of the terminal, going on below its value."""
+    width = terminal_width()
+    if width is None or len(line) <= width:
+        return line
+    return textwrap.fill(line, width, subsequent_indent=" " * indent, break_on_hyphens=False)
+
+
+def _indent(answer: Mapping[str, Any]) -> int:
+    return max((len(key) for key in answer), default=0) + 2
 
 
 def status_lines(answer: Mapping[str, Any]) -> Iterable[str]:
     """One line for each plain value, one for each part with its values behind it."""
     plain = {k: v for k, v in answer.items() if k != "warnings" and not isinstance(v, Mapping)}
     parts = {k: v for k, v in answer.items() if isinstance(v, Mapping)}
-    width = max((len(key) for key in answer), default=0) + 2
+    width = _indent(answer)
     for key, value in plain.items():
         yield f"{key.replace('_', ' '):<{width}}{_value(key, value)}"
     for key, value in parts.items():
@@ -101,8 +125,7 @@ def watch(
     wrong = [name for name in kind or () if name not in _KINDS]
     if wrong:
         raise typer.BadParameter(f"--kind: {wrong[0]!r} is not one of {', '.join(_KINDS)}")
-    text = " ".join(terms or ())
-    parse_filter(text)
+    text = as_filter(terms)
     seen = 0
     with contextlib.suppress(KeyboardInterrupt), connect(socket) as client:
         for event in client.stream("watch", filter=text or None, kinds=kind or None):
@@ -155,5 +178,4 @@ def reload(output: OutputOption = Output.TABLE, socket: SocketOption = "") -> No
         return
     typer.echo("reloaded")
     if isinstance(answer, Mapping):
-        for line in status_lines({k: v for k, v in answer.items() if v}):
-            typer.echo(line)
+        _print_lines({k: v for k, v in answer.items() if v})

@@ -112,6 +112,7 @@ def test_ipv4_network_record() -> None:
     ("text", "parts"),
     [
         ("scenari=x", ["'scenari'", "did you mean 'scenario'", "character 1"]),
+        ("scen=x", ["'scen'", "did you mean 'scenario'"]),
         ("proof=proven zzz=1", ["'zzz'", "character 14", "fields:"]),
         ("scenario", ["needs an operator", "scenario=..."]),
         ("hello", ["neither FIELD=VALUE nor an address"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from shield.blocklist.filters import FIELDS
 from shield.cli.app import COMMANDS
 
 
@@ -58,3 +60,13 @@ def test_version_is_told(shield: Any) -> None:
     result = shield("--version")
     assert result.exit_code == 0
     assert result.stdout.startswith("shield ")
+
+
+def test_help_names_every_field_of_the_filter_grammar(shield: Any) -> None:
+    """The grammar is documented where it is looked for, and its text fills the terminal."""
+    out = shield("list", "--help", env={"COLUMNS": "70", "TERM": "dumb"}).stdout
+    words = re.findall(r"\w+", out)
+    assert set(FIELDS) <= set(words)
+    text = [line for line in out.split("Arguments")[0].splitlines() if line.strip()]
+    short = [line for line in text if len(line.strip()) < 45]
+    assert len(short) <= 6  # usage, and the last line of each paragraph

@@ -52,13 +52,12 @@ def test_list_limit_says_that_there_are_more(shield: Any, daemon: Any, decision:
 
 
 def test_a_wrong_filter_is_told_with_its_term(shield: Any, daemon: Any) -> None:
-    """The field that does not exist is named."""
-    from shield.blocklist.filters import parse_filter
-
-    daemon.answers["list"] = lambda arguments: [parse_filter(arguments["filter"])]
-    result = shield("list", "scenaro=x")
-    assert result.exit_code == 1
-    assert "scenario" in result.stderr
+    """The field that does not exist is named, in every command that takes filters, asking nobody."""
+    for command in (("list",), ("export",), ("watch",), ("allow", "list"), ("unban", "--filter")):
+        result = shield(*command, "scenaro=x")
+        assert result.exit_code == 2
+        assert "unknown field 'scenaro'; did you mean 'scenario'?" in result.stderr
+    assert daemon.calls == []
 
 
 def test_control_characters_of_attackers_are_harmless(shield: Any, daemon: Any, decision: Any) -> None:

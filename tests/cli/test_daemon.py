@@ -44,3 +44,34 @@ def test_finish_fails_after_everything_was_told(capsys: Any) -> None:
     shown = capsys.readouterr()
     assert shown.out == "b\n"
     assert shown.err == "shield: a: no\n"
+
+
+def test_finish_names_a_value_once(capsys: Any) -> None:
+    """A refusal that begins with its value is not led by it again."""
+    results = [{"value": "192.0.2.4", "ok": False, "message": "192.0.2.4 is allowlisted (office)"}]
+    with pytest.raises(typer.Exit):
+        finish({"results": results}, Output.TABLE, done="banned")
+    shown = capsys.readouterr()
+    assert shown.err == "shield: 192.0.2.4 is allowlisted (office)\n"
+    assert shown.out == ""
+
+
+def test_finish_tells_people_some_and_scripts_all(capsys: Any) -> None:
+    """A terminal is not flooded by a thousand lines; a script gets them."""
+    answer = {"results": [{"value": f"192.0.2.{i}", "ok": True} for i in range(100)]}
+    finish(answer, Output.TABLE, done="unbanned")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 50
+    assert lines[-1] == "... 100 unbanned in all"
+    finish(answer, Output.PLAIN, done="unbanned")
+    assert len(capsys.readouterr().out.splitlines()) == 100
+
+
+def test_finish_says_for_how_long(capsys: Any) -> None:
+    """Of a ban and of an entry of the allowlist."""
+    results = [
+        {"value": "a", "decision": {"remaining": 3600}},
+        {"value": "b", "entry": {"remaining": 60}},
+    ]
+    finish({"results": results}, Output.TABLE, done="done")
+    assert capsys.readouterr().out == "done a for 1h\ndone b for 1m\n"

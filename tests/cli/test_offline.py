@@ -57,7 +57,7 @@ def test_show_falls_back_to_the_journal(shield: Any) -> None:
     answer = json.loads(shield("show", "203.0.113.5", "-o", "json").stdout)
     assert answer["state"] == "banned"
     assert [row["value"] for row in answer["decisions"]] == ["203.0.113.5"]
-    assert len(answer["history"]) == 1
+    assert [(row["kind"], row["scenario"]) for row in answer["history"]] == [("added", "scan")]
     assert json.loads(shield("show", "192.0.2.1", "-o", "json").stdout)["state"] == "unknown"
 
 

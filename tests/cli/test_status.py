@@ -83,7 +83,7 @@ def test_watch_json_is_one_object_a_line(shield: Any, daemon: Any) -> None:
 def test_watch_refuses_what_it_does_not_know(shield: Any, daemon: Any) -> None:
     """A wrong kind or filter never reaches the daemon."""
     assert shield("watch", "--kind", "alarm").exit_code == 2
-    assert shield("watch", "nosuch=1").exit_code == 1
+    assert shield("watch", "nosuch=1").exit_code == 2
     assert daemon.calls == []
 
 
@@ -107,3 +107,12 @@ def test_reload_says_what_changed(shield: Any, daemon: Any) -> None:
     assert out.startswith("reloaded\n")
     assert "detect, policy" in out
     assert "restart" not in out
+
+
+def test_a_narrow_terminal_breaks_lines_below_their_value(shield: Any, daemon: Any) -> None:
+    """No line is wider than the terminal, and what goes on is indented."""
+    daemon.answers["status"] = {"mode": "observe", "capture": {f"counter_{i}": i for i in range(20)}}
+    lines = shield("status", env={"COLUMNS": "60"}).stdout.splitlines()
+    assert len(lines) > 3
+    assert all(len(line) <= 60 for line in lines)
+    assert all(line.startswith(" " * 9) for line in lines[2:])
