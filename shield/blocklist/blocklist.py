@@ -89,11 +89,17 @@ class Blocklist:
         self.guard = Guard(allowlist.covers)
         self._allowlist = allowlist
         self._allow_generation = allowlist.added_since(0)[1]
+        # Proven, then unproven: found by index, because the hash of an enum costs more than the rest.
+        self._hosts = DecisionCache(settings.max_decisions), DecisionCache(settings.max_unproven)
+        self._networks = (
+            DecisionCache(settings.max_networks),
+            DecisionCache(settings.max_unproven_networks),
+        )
         self._caches = {
-            (Proof.PROVEN, True): DecisionCache(settings.max_decisions),
-            (Proof.PROVEN, False): DecisionCache(settings.max_networks),
-            (Proof.UNPROVEN, True): DecisionCache(settings.max_unproven),
-            (Proof.UNPROVEN, False): DecisionCache(settings.max_unproven_networks),
+            "proven": self._hosts[0],
+            "proven_networks": self._networks[0],
+            "unproven": self._hosts[1],
+            "unproven_networks": self._networks[1],
         }
 
     def check(self, network: Network) -> None:
@@ -130,7 +136,7 @@ class Blocklist:
 
     def remove(self, network: Network, now: float, reason: str = "unban") -> list[Change]:
         """Take the decisions about exactly this network out."""
-        found = [d for p in Proof if (d := self._cache(p, network).discard(network)) is not None]
+        found = [d for cache in self._both(network) if (d := cache.discard(network)) is not None]
         if not found:
             return []
         self.guard.discard(network)
@@ -144,17 +150,17 @@ class Blocklist:
             return None
         host = Network.host(address)
         networks = [host, *(network for network, _ in self.guard.networks.covering(host))]
-        for proof in Proof:
+        for kind in (0, 1):
             for network in networks:
-                decision = self._cache(proof, network).find(network)
+                decision = self._both(network)[kind].find(network)
                 if decision is not None and decision.until > now:
                     return decision
         return None
 
     def get(self, network: Network, now: float) -> Decision | None:
         """Decision about exactly this network, proven before unproven."""
-        for proof in Proof:
-            decision = self._cache(proof, network).find(network)
+        for cache in self._both(network):
+            decision = cache.find(network)
             if decision is not None and decision.until > now:
                 return decision
         return None
@@ -201,9 +207,7 @@ class Blocklist:
 
     def counts(self) -> dict[str, int]:
         """Decisions in each cache, and of how many networks altogether."""
-        names = ("proven", "proven_networks", "unproven", "unproven_networks")
-        sizes = dict(zip(names, (len(cache) for cache in self._caches.values()), strict=True))
-        return {"banned": len(self), **sizes}
+        return {"banned": len(self), **{name: len(cache) for name, cache in self._caches.items()}}
 
     def by_scenario(self, now: float) -> Counter[str]:
         """Live decisions by scenario."""
@@ -213,8 +217,9 @@ class Blocklist:
         """Return how many hosts and networks are banned."""
         return len(self.guard)
 
-    def _cache(self, proof: Proof, network: Network) -> DecisionCache:
-        return self._caches[proof, network.is_host]
+    def _both(self, network: Network) -> tuple[DecisionCache, DecisionCache]:
+        """Return the caches of proven and unproven decisions that this network belongs to."""
+        return self._hosts if network.is_host else self._networks
 
     def _enter(self, decision: Decision, now: float) -> list[Change]:
         network = decision.network
@@ -238,8 +243,7 @@ class Blocklist:
     def _ended(self, network: Network, now: float) -> list[Change]:
         """Expire what has ended of one network: a new ban is then ADDED, not an EXTENDED old one."""
         changes: list[Change] = []
-        for proof in Proof:
-            cache = self._cache(proof, network)
+        for cache in self._both(network):
             decision = cache.find(network)
             if decision is not None and decision.until <= now:
                 cache.discard(network)
@@ -249,8 +253,7 @@ class Blocklist:
 
     def _enter_proven(self, decision: Decision) -> list[Change]:
         network = decision.network
-        proven = self._cache(Proof.PROVEN, network).find(network)
-        unproven = self._cache(Proof.UNPROVEN, network).find(network)
+        proven, unproven = (cache.find(network) for cache in self._both(network))
         if proven is not None and proven.until >= decision.until:
             self.stats.unchanged += 1
             return []
@@ -260,22 +263,19 @@ class Blocklist:
             decision = decision.extended(unproven.until, longer)
         changes = self._put(decision, known=proven is not None or unproven is not None)
         if changes and unproven is not None:
-            self._cache(Proof.UNPROVEN, network).discard(network)
+            self._both(network)[1].discard(network)
         return changes
 
     def _enter_unproven(self, decision: Decision) -> list[Change]:
-        known = [
-            d
-            for p in Proof
-            if (d := self._cache(p, decision.network).find(decision.network)) is not None
-        ]
+        network = decision.network
+        known = [d for cache in self._both(network) if (d := cache.find(network)) is not None]
         if any(d.until >= decision.until for d in known):
             self.stats.unchanged += 1
             return []
         return self._put(decision, known=bool(known))
 
     def _put(self, decision: Decision, *, known: bool) -> list[Change]:
-        evicted = self._cache(decision.proof, decision.network).put(decision)
+        evicted = self._both(decision.network)[decision.proof is Proof.UNPROVEN].put(decision)
         if evicted is None:
             self.stats.refused_full += 1
             return []
@@ -294,7 +294,8 @@ class Blocklist:
     def _gone(self, decision: Decision, kind: ChangeKind, reason: str = "") -> list[Change]:
         """Follow a decision that left its cache: a change only if no other bans the same network."""
         network = decision.network
-        if any(network in self._cache(proof, network) for proof in Proof):
+        proven, unproven = self._both(network)
+        if network in proven or network in unproven:
             return []
         self.guard.discard(network)
         return [Change(kind, decision, reason)]

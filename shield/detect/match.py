@@ -97,12 +97,19 @@ def _mergeable(expression: re.Pattern[bytes], fold: bool) -> bytes | None:
 
 def _after(test: Test, words: tuple[bytes, ...], fold: bool) -> Test:
     """The test, asked only when one of the words is there: searching a word costs a tenth."""
+    # Words without letters are looked for as they are: folding a whole header costs as much as a search.
+    plain = tuple(word for word in words if not fold or word.lower() == word.upper())
+    folded = tuple(word for word in words if word not in plain)
 
     def found(value: bytes) -> object:
-        text = value.lower() if fold else value
-        for word in words:
-            if word in text:
+        for word in plain:
+            if word in value:
                 return test(value)
+        if folded:
+            text = value.lower()
+            for word in folded:
+                if word in text:
+                    return test(value)
         return None
 
     return found

@@ -25,18 +25,19 @@ MAX_REMEMBERED = 4_096
 class _Gate:
     """All gate conditions on one field as one test."""
 
-    __slots__ = ("_answers", "_test", "absent", "read")
+    __slots__ = ("_answers", "_test", "absent", "behind", "read")
 
-    def __init__(self, name: str, read: Field, conditions: Sequence[Condition]) -> None:
+    def __init__(self, read: Field, conditions: Sequence[Condition], behind: Sequence[Rule]) -> None:
         self.read = read
+        self.behind = tuple(behind)
         self.absent = any(condition.test is None for condition in conditions)
         self._test = _merged([condition for condition in conditions if condition.test is not None])
-        self._answers: dict[bytes, bool] | None = {} if name.startswith(_REPEATING) else None
+        self._answers: dict[bytes, bool] | None = (
+            {} if conditions[0].name.startswith(_REPEATING) else None
+        )
 
-    def open(self, event: SipEvent) -> bool:
-        value = self.read(event)
-        if value is None:
-            return self.absent
+    def open(self, value: bytes) -> bool:
+        """Whether some condition may hold for the value of the field."""
         answers = self._answers
         if answers is None:
             return bool(self._test(value[:MAX_VALUE]))
@@ -67,16 +68,15 @@ class Plan:
                 if rule not in waiting:
                     waiting.append(rule)
         self._always = tuple(always)
-        self._gates = tuple(
-            (_Gate(name, found[0].read, found), tuple(behind[name])) for name, found in fields.items()
-        )
+        self._gates = tuple(_Gate(found[0].read, found, behind[name]) for name, found in fields.items())
 
     def rules(self, event: SipEvent) -> tuple[Rule, ...]:
         """Rules that may fit the event."""
         found = self._always
-        for gate, behind in self._gates:
-            if gate.open(event):
-                found += tuple(rule for rule in behind if rule not in found)
+        for gate in self._gates:
+            value = gate.read(event)
+            if gate.absent if value is None else gate.open(value):
+                found += tuple(rule for rule in gate.behind if rule not in found)
         return found
 
 
