@@ -108,6 +108,10 @@ class Node:
         self._open.callback(journal.close)
         saved = journal.load(now, wall)
         allowlist.restore(saved.allowed, now)
+        known = {entry.value for entry in allowlist.entries(now)}
+        for entry in saved.allowed:
+            if entry.origin == "config" and entry.value not in known:  # a name configured no more
+                journal.remove_allow(entry.value)
         blocklist = Blocklist(settings.blocklist, allowlist)
         pipeline = Pipeline(
             rules,
@@ -264,7 +268,10 @@ class Node:
                     if f"allowlist {name}" not in problems:
                         _log.warning("allowlist: %s does not resolve: %s", name, error.strerror)
                     problems[f"allowlist {name}"] = f"does not resolve: {error.strerror}"
-                changed |= allowlist.resolve(name, addresses, _now())
+                if allowlist.resolve(name, addresses, _now()):
+                    changed = True
+                    if entry := allowlist.get(name):  # its addresses outlive a restart without DNS
+                        self.hub.journal.save_allow(entry, _now(), time.time())
             if changed:
                 self.hub.allowlist_changed(_now())
             await asyncio.sleep(RESOLVE_SECONDS)

@@ -182,6 +182,19 @@ def test_names_are_resolved_and_kept(settings: Settings, monkeypatch: pytest.Mon
 
     live(replace(settings, allowlist=allowed), act)
 
+    async def again(node: Node) -> None:
+        await until(node.health.warnings)
+        assert node.hub.pipeline.allowlist.covers(pack(ATTACKER))
+
+    # The same after a restart with a DNS that does not answer, until the name leaves the configuration.
+    live(replace(settings, allowlist=allowed), again)
+
+    async def without(node: Node) -> None:
+        assert not node.hub.pipeline.allowlist.covers(pack(ATTACKER))
+        assert not node.hub.journal.load(0.0, 0.0).allowed
+
+    live(settings, without)
+
 
 def test_a_silent_dns_does_not_hold_up_the_stop(
     settings: Settings, monkeypatch: pytest.MonkeyPatch

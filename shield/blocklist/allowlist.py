@@ -151,12 +151,21 @@ class Allowlist:
         return self._replace(_entry(value, reason, origin, wall, until))
 
     def restore(self, entries: Iterable[AllowEntry], now: float) -> int:
-        """Enter saved entries that have not ended; returns how many."""
+        """Enter saved entries that have not ended; returns how many.
+
+        Of a name in the configuration the saved addresses serve until DNS answers: it may be down at
+        boot.
+        """
         count = 0
         for entry in entries:
-            if (entry.until is None or entry.until > now) and len(
-                self._entries
-            ) < self.settings.max_entries:
+            known = self._entries.get(entry.value)
+            if entry.until is not None and entry.until <= now:
+                continue
+            if known is not None and known.origin in _FIXED:
+                if known.kind == "name" and not known.networks:
+                    self._drop(known)
+                    self._store(replace(known, networks=entry.networks))
+            elif entry.origin not in _FIXED and len(self._entries) < self.settings.max_entries:
                 count += self._replace(entry) is entry
         return count
 

@@ -222,7 +222,7 @@ class Journal:
         decisions = "SELECT * FROM decisions WHERE until > ?"
         allowed = "SELECT * FROM allowed WHERE until IS NULL OR until > ?"
         return Snapshot(
-            self._read(lambda row: read_decision(row, shift), decisions, wall),
+            self._read(lambda row: read_decision(row, shift, wall), decisions, wall),
             self._read(lambda row: read_allowed(row, shift), allowed, wall),
         )
 

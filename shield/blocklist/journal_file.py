@@ -204,10 +204,14 @@ class JournalFile:
         saved = []
         for table, columns in _SALVAGED.items():
             rows: list[Row] = []
-            with suppress(sqlite3.Error):
-                if self._db is not None:
-                    # Row by row: what comes before the damaged page is kept.
-                    rows.extend(self._db.execute(f"SELECT * FROM {table}"))  # noqa: S608
+            if self._db is not None:
+                query = f"SELECT * FROM {table} ORDER BY value"  # noqa: S608
+                try:
+                    rows.extend(self._db.execute(query))
+                except sqlite3.Error:
+                    # From the other end too: what comes after the damaged pages.
+                    with suppress(sqlite3.Error):
+                        rows.extend(self._db.execute(f"{query} DESC"))
             marks = ",".join("?" * columns)
             saved.append((f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows))  # noqa: S608
         return saved
@@ -279,6 +283,9 @@ class _OtherVersionError(sqlite3.DatabaseError):
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    with suppress(OSError):  # SQLite says better what is wrong
+        # Evidence holds what callers sent, digests of passwords too: for the owner only.
+        path.touch(mode=0o600)
     connection = sqlite3.connect(
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )

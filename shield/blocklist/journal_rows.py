@@ -51,8 +51,11 @@ def decision_row(decision: Decision, shift: float) -> Row:
     )
 
 
-def read_decision(row: Row, shift: float) -> Decision:
-    """Read a row of ``decisions``."""
+def read_decision(row: Row, shift: float, wall: float) -> Decision:
+    """Read a row of ``decisions`` at wall time ``wall``.
+
+    Never more is left than the whole duration, however far the wall clock was set back meanwhile.
+    """
     value, proof, id_, scenario, origin, type_, time, until, duration, repeats, reason = row
     return Decision(
         network=Network.parse(value),
@@ -60,7 +63,7 @@ def read_decision(row: Row, shift: float) -> Decision:
         origin=str(origin),
         proof=Proof(proof),
         time=_number(time),
-        until=_number(until) - shift,
+        until=min(_number(until), wall + _number(duration)) - shift,
         duration=_number(duration),
         id=str(id_),
         reason=str(reason),

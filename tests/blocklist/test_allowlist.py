@@ -191,6 +191,22 @@ def test_saved_entries_are_restored_while_they_last() -> None:
     assert allowed.covers(pack("192.0.2.3")) is not None
 
 
+def test_a_configured_name_has_its_saved_addresses_until_dns_answers() -> None:
+    """DNS may be down at boot; names that left the configuration bring nothing back."""
+    saved = [
+        AllowEntry("sip.example", (net("192.0.2.3"),), "name", "configuration", "config", WALL),
+        AllowEntry("old.example", (net("192.0.2.4"),), "name", "configuration", "config", WALL),
+    ]
+    allowed = bare("sip.example")
+    assert allowed.restore(saved, NOW) == 0
+    assert allowed.covers(pack("192.0.2.3")) is not None
+    assert allowed.covers(pack("192.0.2.4")) is None
+    assert allowed.due(NOW) == ["sip.example"]
+    allowed.resolve("sip.example", [pack("192.0.2.5")], NOW)
+    allowed.restore(saved, NOW)
+    assert [str(n) for n in allowed.networks(NOW)] == ["192.0.2.5"]
+
+
 def test_the_shown_shape_of_an_entry() -> None:
     """Scripts read these keys; no end is null."""
     allowed = bare()

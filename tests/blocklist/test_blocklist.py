@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from shield.blocklist.allowlist import Allowlist, AllowlistSettings
-from shield.blocklist.blocklist import Blocklist, BlocklistSettings
+from shield.blocklist.blocklist import PORTION, Blocklist, BlocklistSettings
 from shield.blocklist.decision import Change, ChangeKind, Decision
 from shield.detect.alert import Proof
 from shield.errors import InputError
@@ -226,6 +226,16 @@ def test_expiry_in_portions_and_the_time_of_the_next() -> None:
     assert bans.next_expiry() == NOW + 5
     assert len(bans.expire(NOW + 5)) == 16
     assert bans.next_expiry() == NOW + 8
+
+
+def test_a_list_that_ends_at_once_does_not_hold_up_the_packets() -> None:
+    """Without a limit of the caller's own a portion is small."""
+    bans = empty()
+    for n in range(PORTION + 1):
+        bans.add(ban(f"198.51.{n >> 8}.{n & 255}", NOW + 5), NOW)
+    assert len(bans.expire(NOW + 5)) == PORTION
+    assert bans.next_expiry() == NOW + 5
+    assert len(bans.expire(NOW + 5)) == 1
 
 
 def test_ended_decisions_are_refused_and_restored_ones_are_counted() -> None:
