@@ -94,16 +94,17 @@ class NodeDispatcher:
         source = pipeline.explain(network.address, now) if network.is_host else None
         allowed = pipeline.allowlist.covers_network(network)
         decisions = self._covering(network, now)
-        known = bool(source and (source.get("source") or source.get("alerts")))
-        state = "allowed" if allowed else "banned" if decisions else "watched" if known else "unknown"
         alerts = (source or {}).get("alerts") or journal.alerts(value, HISTORY)
+        history = [_past(row) for row in journal.history(value, HISTORY)]
+        known = bool(alerts or history or (source and source.get("source")))
+        state = "allowed" if allowed else "banned" if decisions else "watched" if known else "unknown"
         return {
             "value": value,
             "state": state,
             "decisions": [decision.as_json(now) for decision in decisions],
             "allowlist": allowed.as_json(now) if allowed else None,
             "alerts": alerts,
-            "history": [_past(row) for row in journal.history(value, HISTORY)],
+            "history": history,
             "source": source,
         }
 

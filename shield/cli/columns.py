@@ -35,10 +35,10 @@ DECISIONS = (
     Column("scenario", "scenario", keep=8, cut=True),
     Column("proof", "proof", keep=5, colour=proof_colour),
     Column("remaining", "left", seconds, keep=9, right=True),
-    Column("time", "since", local_time, keep=3),
+    Column("time", "since", local_time, keep=2),
     Column("origin", "origin", keep=4, cut=True),
     Column("repeats", "repeats", keep=1, right=True),
-    Column("reason", "reason", dash, keep=2, cut=True),
+    Column("reason", "reason", dash, keep=3, cut=True),
 )
 DECISIONS_PLAIN = (
     "value",

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ __all__ = [
     "colours",
     "dash",
     "emit",
+    "fit",
     "local_time",
     "paint",
     "plural",
@@ -32,13 +34,16 @@ __all__ = [
     "seconds",
     "table_lines",
     "terminal_width",
+    "wrap",
     "write_json",
     "write_plain",
 ]
 
 GAP = "  "
+READABLE = 20
+"""A text cut to less says so little that its column is rather dropped."""
 SHORTEST_CUT = 8
-"""A column that may be cut keeps at least this many characters."""
+"""What is left of a cut column when there is no other to drop."""
 
 Row = Mapping[str, Any]
 
@@ -110,18 +115,18 @@ def table_lines(
 
 
 def _fit(columns: Sequence[Column], widths: Sequence[int], width: int | None) -> dict[int, int]:
-    """Index to width of the columns that are shown: cut first, then drop the least important."""
+    """Index to width of the columns that are shown.
+
+    Long texts are cut as long as they stay readable, then the least important column is dropped.
+    """
     chosen = dict(enumerate(widths))
-    if width is None:
-        return chosen
-    while (over := _total(chosen) - width) > 0:
-        room = {
-            i: chosen[i] - max(SHORTEST_CUT, len(columns[i].title)) for i in chosen if columns[i].cut
-        }
-        room = {i: spare for i, spare in room.items() if spare > 0}
+    while width is not None and (over := _total(chosen) - width) > 0:
         droppable = [i for i in chosen if columns[i].keep < 9]
+        least = READABLE if droppable else SHORTEST_CUT
+        room = {i: chosen[i] - max(least, len(columns[i].title)) for i in chosen if columns[i].cut}
+        room = {i: spare for i, spare in room.items() if spare > 0}
         if sum(room.values()) >= over or not droppable:
-            for index in sorted(room, key=lambda i: room[i], reverse=True):
+            for index in sorted(room, key=lambda i: columns[i].keep):
                 less = min(room[index], over)
                 chosen[index] -= less
                 over -= less
@@ -195,6 +200,20 @@ def paint(text: str, colour: str, *, bold: bool = False) -> str:
 def seconds(value: Any) -> str:
     """Show a humane duration, or a dash."""
     return format_duration(float(value)) if isinstance(value, int | float) else "-"
+
+
+def fit(text: str) -> str:
+    """Cut a line at the edge of the terminal and make it harmless; whole in a pipe."""
+    width = terminal_width()
+    return printable(text) if width is None else _cut(printable(text), width)
+
+
+def wrap(line: str, indent: int) -> str:
+    """Break a line at the edge of the terminal, going on ``indent`` characters from its left."""
+    width = terminal_width()
+    if width is None or len(line) <= width:
+        return line
+    return textwrap.fill(line, width, subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
 def dash(value: Any) -> str:

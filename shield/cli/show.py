@@ -14,6 +14,7 @@ from shield.cli.render import (
     Column,
     colours,
     dash,
+    fit,
     local_time,
     paint,
     plural,
@@ -21,6 +22,7 @@ from shield.cli.render import (
     seconds,
     table_lines,
     terminal_width,
+    wrap,
     write_json,
     write_plain,
 )
@@ -35,7 +37,7 @@ _SHORT = 3
 _HISTORY = (
     Column("time", "time", local_time, keep=8),
     Column("kind", "what", dash, keep=9),
-    Column("value", "value", dash, keep=5),
+    Column("value", "value", dash, keep=2),
     Column("scenario", "scenario", dash, keep=7, cut=True),
     Column("proof", "proof", dash, keep=3, colour=proof_colour),
     Column("duration", "for", seconds, keep=6, right=True),
@@ -79,8 +81,14 @@ def _print(value: str, answer: Answer, *, everything: bool) -> None:
     alerts = alerts_of(answer)
     if alerts:
         typer.echo(paint("\nAlerts", "", bold=True))
+    told = set()
     for alert in alerts:
-        _print_alert(alert, everything=everything)
+        _print_alert_head(alert)
+        # The same alert comes again when its ban follows later: its evidence is told once.
+        mark = str((alert.get("scenario"), alert.get("details"), alert.get("evidence")))
+        if mark not in told or everything:
+            _print_evidence(alert, everything=everything)
+        told.add(mark)
     _section("History", answer.get("history"), _HISTORY)
 
 
@@ -110,21 +118,27 @@ def alerts_of(answer: Answer) -> Sequence[Mapping[str, Any]]:
     return answer.get("alerts") or (answer.get("source") or {}).get("alerts") or ()
 
 
-def _print_alert(alert: Mapping[str, Any], *, everything: bool) -> None:
+def _print_alert_head(alert: Mapping[str, Any]) -> None:
     head = f"{local_time(alert.get('time'))}  {alert.get('scenario')}"
     facts = [f"{alert.get('proof', 'unproven')}", plural(int(alert.get("messages") or 0), "message")]
     if alert.get("why"):
         facts.append(str(alert["why"]))
-    typer.echo(f"  {paint(printable(head), 'cyan')} ({printable(', '.join(facts))})")
+    text = wrap(f"  {printable(head)} ({printable(', '.join(facts))})", 4)
+    typer.echo(text.replace(printable(head), paint(printable(head), "cyan"), 1))
+
+
+def _print_evidence(alert: Mapping[str, Any], *, everything: bool) -> None:
     for name, text in _pairs(alert.get("details")):
-        typer.echo(f"    {printable(name)}: {printable(text)}")
+        typer.echo(fit(f"    {name}: {text}"))
     evidence = list(alert.get("evidence") or ())
     for item in evidence if everything else evidence[:_SHORT]:
         lines = str(item.get("message") or "").splitlines() or [""]
-        note = f"  [{item['note']}]" if item.get("note") else ""
-        typer.echo(f"    > {printable(lines[0])}{printable(note)}")
+        show_line = printable if everything else fit
+        typer.echo(show_line(f"    > {lines[0]}"))
         for line in lines[1:] if everything else ():
             typer.echo(f"      {printable(line)}")
+        if item.get("note"):
+            typer.echo(paint(show_line(f"      seen: {item['note']}"), "bright_black"))
     hidden = len(evidence) - _SHORT
     if hidden > 0 and not everything:
         typer.echo(f"    {hidden} more, see --all")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
@@ -19,7 +18,7 @@ from shield.cli.render import (
     paint,
     printable,
     seconds,
-    terminal_width,
+    wrap,
     write_json,
     write_plain,
 )
@@ -48,22 +47,14 @@ def status(
     else:
         _print_lines(answer)
         for warning in warnings:
-            typer.echo(paint(_wrap(f"warning: {printable(str(warning))}", 9), "yellow", bold=True))
+            typer.echo(paint(wrap(f"warning: {printable(str(warning))}", 9), "yellow", bold=True))
     if warnings:
         raise typer.Exit(FAILURE)
 
 
 def _print_lines(answer: Mapping[str, Any]) -> None:
     for line in status_lines(answer):
-        typer.echo(_wrap(line, _indent(answer)))
-
-
-def _wrap(line: str, indent: int) -> str:
-    """Break a line at the edge of the terminal, going on below its value."""
-    width = terminal_width()
-    if width is None or len(line) <= width:
-        return line
-    return textwrap.fill(line, width, subsequent_indent=" " * indent, break_on_hyphens=False)
+        typer.echo(wrap(line, _indent(answer)))
 
 
 def _indent(answer: Mapping[str, Any]) -> int:

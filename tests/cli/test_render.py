@@ -33,6 +33,18 @@ def test_a_table_fits(width: int) -> None:
     assert lines[1].startswith("192.0.2.1")
 
 
+def test_a_column_is_dropped_before_a_more_important_one_is_cut_to_nothing() -> None:
+    """At 40 characters the note goes, not the scenario; at 60 the note is cut and still readable."""
+    columns = (
+        Column("a", "address", keep=9),
+        Column("s", "scenario", keep=8, cut=True),
+        Column("b", "note", keep=2, cut=True),
+    )
+    rows = [{"a": "192.0.2.1", "s": "options-enumeration", "b": "y" * 50}]
+    assert table_lines(rows, columns, 40, colour=False)[1] == "192.0.2.1  options-enumeration"
+    assert len(table_lines(rows, columns, 60, colour=False)[1]) == 60
+
+
 def test_plain_is_one_line_per_row(capsys: Any) -> None:
     """Tabs and line ends inside a value cannot make another column or row."""
     emit([{"a": "x\ty\nz", "b": None}], COLUMNS, Output.PLAIN, ("a", "b"))

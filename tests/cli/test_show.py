@@ -43,7 +43,14 @@ def test_show_says_why(shield: Any, daemon: Any, answer: Any) -> None:
     result = shield("show", "203.0.113.5")
     assert result.exit_code == 0
     assert daemon.calls == [("show", {"value": "203.0.113.5"})]
-    for text in ("203.0.113.5: banned", "12 wrong", "REGISTER sip:0", "[401]", "expired", "77 packets"):
+    for text in (
+        "203.0.113.5: banned",
+        "12 wrong",
+        "REGISTER sip:0",
+        "seen: 401",
+        "expired",
+        "77 packets",
+    ):
         assert text in result.stdout
     assert "2 more, see --all" in result.stdout
     assert "\x1b" not in result.stdout
@@ -88,3 +95,27 @@ def test_show_of_no_address_is_wrong_usage(shield: Any, daemon: Any) -> None:
     """The daemon is not asked."""
     assert shield("show", "203.0.113").exit_code == 2
     assert daemon.calls == []
+
+
+def test_a_narrow_terminal_cuts_evidence(shield: Any, daemon: Any, answer: Any) -> None:
+    """A long message stays one line; --all and a pipe show it whole."""
+    answer["alerts"][0]["evidence"] = [{"message": "INVITE " + "x" * 200, "note": "n" * 200}]
+    daemon.answers["show"] = answer
+    narrow = shield("show", "203.0.113.5", env={"COLUMNS": "60"}).stdout
+    assert max(map(len, narrow.split("Alerts")[1].splitlines())) <= 60
+    assert "x" * 200 in shield("show", "203.0.113.5").stdout
+    assert "x" * 200 in shield("show", "--all", "203.0.113.5", env={"COLUMNS": "60"}).stdout
+
+
+def test_an_alert_that_comes_again_shows_its_evidence_once(
+    shield: Any, daemon: Any, answer: Any
+) -> None:
+    """First that it waits, then that it banned: two heads, one list of messages."""
+    answer["alerts"] = [
+        {**answer["alerts"][0], "why": why} for why in ("waits 10 s", "12 wrong passwords")
+    ]
+    daemon.answers["show"] = answer
+    out = shield("show", "203.0.113.5").stdout
+    assert "waits 10 s" in out
+    assert "12 wrong passwords" in out
+    assert out.count("REGISTER sip:0") == 1
