@@ -9,20 +9,18 @@ import logging
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from shield.blocklist.journal_schema import SALVAGED, ForeignFileError, check_version, migrate
 from shield.errors import SystemFailure
 
-__all__ = ["MAX_PENDING", "SCHEMA_VERSION", "JournalFile", "JournalStats"]
+__all__ = ["MAX_PENDING", "JournalFile", "JournalStats"]
 
 _log = logging.getLogger(__name__)
-
-SCHEMA_VERSION = 1
-"""Kept in the file as ``user_version``; a file of another version is set aside, never guessed at."""
 
 MAX_PENDING = 200_000
 """Changes, alerts and allowlist entries that wait in memory for a disk that refuses: about 100 MB."""
@@ -32,37 +30,8 @@ BUSY_SECONDS = 1.0
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
-_SALVAGED = {"decisions": 11, "allowed": 7}
-"""Tables that are copied out of a damaged file as far as it can be read, and their columns."""
-
 Row = tuple[Any, ...]
 Job = Callable[[sqlite3.Connection], object]
-
-_SCHEMA = """
-CREATE TABLE decisions (
-    value TEXT NOT NULL, proof TEXT NOT NULL, id TEXT NOT NULL, scenario TEXT NOT NULL,
-    origin TEXT NOT NULL, type TEXT NOT NULL, time REAL NOT NULL, until REAL NOT NULL,
-    duration REAL NOT NULL, repeats INTEGER NOT NULL, reason TEXT NOT NULL,
-    PRIMARY KEY (value, proof)
-) WITHOUT ROWID;
-CREATE TABLE history (
-    at REAL NOT NULL, change TEXT NOT NULL, why TEXT NOT NULL,
-    value TEXT NOT NULL, proof TEXT NOT NULL, id TEXT NOT NULL, scenario TEXT NOT NULL,
-    origin TEXT NOT NULL, type TEXT NOT NULL, time REAL NOT NULL, until REAL NOT NULL,
-    duration REAL NOT NULL, repeats INTEGER NOT NULL, reason TEXT NOT NULL
-);
-CREATE INDEX history_value ON history (value);
-CREATE INDEX history_at ON history (at);
-CREATE TABLE alerts (
-    at REAL NOT NULL, value TEXT NOT NULL, proven INTEGER NOT NULL, data TEXT NOT NULL
-);
-CREATE INDEX alerts_value ON alerts (value);
-CREATE INDEX alerts_proven ON alerts (proven);
-CREATE TABLE allowed (
-    value TEXT PRIMARY KEY, kind TEXT NOT NULL, networks TEXT NOT NULL, reason TEXT NOT NULL,
-    origin TEXT NOT NULL, time REAL NOT NULL, until REAL
-) WITHOUT ROWID;
-"""
 
 
 @dataclass(slots=True)
@@ -202,18 +171,23 @@ class JournalFile:
 
     def _salvage(self) -> list[tuple[str, list[Row]]]:
         saved = []
-        for table, columns in _SALVAGED.items():
+        for table, key in SALVAGED.items():
             rows: list[Row] = []
-            if self._db is not None:
-                query = f"SELECT * FROM {table} ORDER BY value"  # noqa: S608
+            names: list[str] = []
+            for order in ("", " DESC"):  # from the other end too: what comes after the damaged pages
+                if self._db is None:
+                    break
                 try:
-                    rows.extend(self._db.execute(query))
+                    found = self._db.execute(f"SELECT * FROM {table} ORDER BY {key}{order}")  # noqa: S608
+                    names = [column[0] for column in found.description]
+                    rows.extend(found)
+                    break
                 except sqlite3.Error:
-                    # From the other end too: what comes after the damaged pages.
-                    with suppress(sqlite3.Error):
-                        rows.extend(self._db.execute(f"{query} DESC"))
-            marks = ",".join("?" * columns)
-            saved.append((f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows))  # noqa: S608
+                    continue
+            if rows:
+                marks = ",".join("?" * len(names))
+                into = f"{table} ({','.join(names)})"
+                saved.append((f"INSERT OR IGNORE INTO {into} VALUES ({marks})", rows))  # noqa: S608
         return saved
 
 
@@ -234,8 +208,10 @@ def _open(path: Path) -> tuple[sqlite3.Connection, int]:
         raise SystemFailure(f"cannot make the journal's directory {path.parent}: {error}") from error
     try:
         return _connect(path), 0
+    except SystemFailure as error:
+        raise SystemFailure(f"cannot use the journal {path}: {error}") from error
     except sqlite3.Error as error:
-        if not isinstance(error, _OtherVersionError) and not _is_damage(error):
+        if not isinstance(error, ForeignFileError) and not _is_damage(error):
             raise SystemFailure(f"cannot open the journal {path}: {error}") from error
         _set_aside(path, str(error))
     try:
@@ -250,15 +226,12 @@ def _open_readonly(path: Path) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
         try:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-        except sqlite3.Error:
+            check_version(connection)
+        except (sqlite3.Error, SystemFailure):
             connection.close()
             raise
-    except sqlite3.Error as error:
+    except (sqlite3.Error, SystemFailure) as error:
         raise SystemFailure(f"cannot read the journal {path}: {error}") from error
-    if version != SCHEMA_VERSION:
-        connection.close()
-        raise SystemFailure(f"cannot read the journal {path}: its version is {version}")
     return connection
 
 
@@ -278,10 +251,6 @@ def _set_aside(path: Path, why: str) -> None:
         raise SystemFailure(f"cannot move the damaged journal {path} aside: {error}") from error
 
 
-class _OtherVersionError(sqlite3.DatabaseError):
-    pass
-
-
 def _connect(path: Path) -> sqlite3.Connection:
     with suppress(OSError):  # SQLite says better what is wrong
         # Evidence holds what callers sent, digests of passwords too: for the owner only.
@@ -290,27 +259,11 @@ def _connect(path: Path) -> sqlite3.Connection:
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
     try:
-        _prepare(connection)
-    except sqlite3.Error:
+        connection.execute("PRAGMA journal_mode=WAL")
+        # With WAL a lost machine may cost the last transactions; a killed process costs none.
+        connection.execute("PRAGMA synchronous=NORMAL")
+        migrate(connection)
+    except (sqlite3.Error, SystemFailure):
         connection.close()
         raise
     return connection
-
-
-def _prepare(connection: sqlite3.Connection) -> None:
-    """Set the modes, lay the tables out in a fresh file, prove that the file may be written to."""
-    connection.execute("PRAGMA journal_mode=WAL")
-    # With WAL a lost machine may cost the last transactions; a killed process costs none.
-    connection.execute("PRAGMA synchronous=NORMAL")
-    with closing(connection.cursor()) as cursor:
-        cursor.execute("BEGIN IMMEDIATE")
-        version = cursor.execute("PRAGMA user_version").fetchone()[0]
-        tables = cursor.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if version != SCHEMA_VERSION:
-            if version or tables:
-                raise _OtherVersionError(f"its version is {version}, not {SCHEMA_VERSION}")
-            for statement in _SCHEMA.split(";"):
-                if statement.strip():
-                    cursor.execute(statement)
-            cursor.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        cursor.execute("COMMIT")

@@ -368,10 +368,21 @@ def test_damage_in_the_middle_is_found_when_read_and_the_rest_saved(settings: Jo
     third.close()
 
 
-def test_a_file_of_another_version_is_set_aside(settings: JournalSettings) -> None:
-    """A newer shield wrote it: guessing would be worse than beginning anew."""
+def test_a_file_of_a_newer_shield_is_refused_and_stays(settings: JournalSettings) -> None:
+    """Guessing at its tables could lose bans: the start fails, and the file is whole."""
+    Journal(settings).close()
     other = sqlite3.connect(settings.path)
     other.execute("PRAGMA user_version=99")
+    other.close()
+    with pytest.raises(SystemFailure, match=r"journal\.db: its version is 99, a newer shield wrote it"):
+        Journal(settings)
+    assert not Path(f"{settings.path}.corrupt-1").exists()
+
+
+def test_a_database_of_somebody_else_is_set_aside(settings: JournalSettings) -> None:
+    """It has tables but no version of shield: it is moved, never written into."""
+    other = sqlite3.connect(settings.path)
+    other.execute("CREATE TABLE theirs (it)")
     other.close()
     fresh = Journal(settings)
     assert fresh.stats.files_set_aside == 1
@@ -544,7 +555,7 @@ def test_a_reader_needs_a_journal(tmp_path: Path) -> None:
     with pytest.raises(SystemFailure, match=r"other\.db"):
         Journal.open_readonly(tmp_path / "other.db")
     sqlite3.connect(tmp_path / "empty.db").execute("PRAGMA user_version=7").connection.close()
-    with pytest.raises(SystemFailure, match="version is 7"):
+    with pytest.raises(SystemFailure, match="version is 7, a newer shield"):
         Journal.open_readonly(tmp_path / "empty.db")
 
 
