@@ -1,0 +1,1 @@
+"""Cluster: nodes that share without a broker; protocol code without I/O, and its carriers."""
