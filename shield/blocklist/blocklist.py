@@ -6,12 +6,13 @@ networks with a decision here, minus what the allowlist covers.
 
 Of one network both kinds can be here at once, if the unproven one ends later. Followers see them as one
 ban: it is ADDED once, EXTENDED as often as its end moves, and taken away when the last of the two goes.
+An end moves to an earlier time only by ``assign``: what the nodes agreed on holds on all of them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from shield.blocklist.allowlist import Allowlist
@@ -27,6 +28,10 @@ __all__ = ["Blocklist", "BlocklistSettings", "BlocklistStats"]
 PORTION = 500
 """Ended decisions that are taken out in one go: 4 to 7 ms of a blocklist that holds a million, where
 the packets may wait 10 ms."""
+
+SAME_END = 0.5
+"""Seconds by which the ends of one decision may differ: its lifetime travels as remaining time, and
+waiting on the way must not count as a change."""
 
 _BEGUN = frozenset({ChangeKind.ADDED, ChangeKind.EXTENDED})
 
@@ -120,18 +125,23 @@ class Blocklist:
         network, or the cache is full of longer ones: ``stats`` says which. Raises InputError when the
         network is too large.
         """
-        changes = self._enter(decision, now)
-        kind = changes[-1].kind if changes else None
-        self.stats.added += kind is ChangeKind.ADDED
-        self.stats.extended += kind is ChangeKind.EXTENDED
-        return changes
+        return self._counted(self._enter(decision, now, self._add_proven))
+
+    def assign(self, decision: Decision, now: float) -> list[Change]:
+        """Make a proven decision the one about its network, also when it ends earlier than another.
+
+        For what all nodes agreed on. Everything else is as in ``add``: the allowlist and a full cache
+        refuse it, InputError means that the network is too large. An end that moves, to whichever side,
+        is EXTENDED. The same decision again changes nothing.
+        """
+        return self._counted(self._enter(decision, now, self._assign_proven))
 
     def restore(self, decisions: Iterable[Decision], now: float) -> int:
         """Enter saved decisions; returns how many were accepted. The rest is counted in ``stats``."""
         count = 0
         for decision in decisions:
             try:
-                changes = self._enter(decision, now)
+                changes = self._enter(decision, now, self._add_proven)
             except InputError:
                 continue  # the limit was raised since it was saved; counted as refused_prefix
             count += bool(changes) and changes[-1].kind in _BEGUN
@@ -225,7 +235,15 @@ class Blocklist:
         """Return the caches of proven and unproven decisions that this network belongs to."""
         return self._hosts if network.is_host else self._networks
 
-    def _enter(self, decision: Decision, now: float) -> list[Change]:
+    def _counted(self, changes: list[Change]) -> list[Change]:
+        kind = changes[-1].kind if changes else None
+        self.stats.added += kind is ChangeKind.ADDED
+        self.stats.extended += kind is ChangeKind.EXTENDED
+        return changes
+
+    def _enter(
+        self, decision: Decision, now: float, proven: Callable[[Decision], list[Change]]
+    ) -> list[Change]:
         network = decision.network
         try:
             self.check(network)
@@ -240,7 +258,7 @@ class Blocklist:
             return self._put(decision, known=False)  # most bans, and nearly all of a start
         else:
             changes = self._ended(network, now)
-            enter = self._enter_proven if decision.proof is Proof.PROVEN else self._enter_unproven
+            enter = proven if decision.proof is Proof.PROVEN else self._add_unproven
             return changes + enter(decision)
         return []
 
@@ -255,7 +273,7 @@ class Blocklist:
                 changes += self._gone(decision, ChangeKind.EXPIRED)
         return changes
 
-    def _enter_proven(self, decision: Decision) -> list[Change]:
+    def _add_proven(self, decision: Decision) -> list[Change]:
         network = decision.network
         proven, unproven = (cache.find(network) for cache in self._both(network))
         if proven is not None and proven.until >= decision.until:
@@ -270,7 +288,23 @@ class Blocklist:
             self._both(network)[1].discard(network)
         return changes
 
-    def _enter_unproven(self, decision: Decision) -> list[Change]:
+    def _assign_proven(self, decision: Decision) -> list[Change]:
+        network = decision.network
+        proven, unproven = (cache.find(network) for cache in self._both(network))
+        if (
+            proven is not None
+            and unproven is None
+            and proven.id == decision.id
+            and abs(proven.until - decision.until) < SAME_END
+        ):
+            self.stats.unchanged += 1
+            return []
+        changes = self._put(decision, known=proven is not None or unproven is not None)
+        if changes and unproven is not None:
+            self._both(network)[1].discard(network)
+        return changes
+
+    def _add_unproven(self, decision: Decision) -> list[Change]:
         network = decision.network
         known = [d for cache in self._both(network) if (d := cache.find(network)) is not None]
         if any(d.until >= decision.until for d in known):
@@ -292,6 +326,8 @@ class Blocklist:
             changes += self._gone(victim, ChangeKind.EVICTED, "full")
         if not known:
             self.guard.insert(decision.network)
+        if self.guard.owners is not None:
+            self.guard.owners.begin(decision.network, decision.origin)
         changes.append(Change(ChangeKind.EXTENDED if known else ChangeKind.ADDED, decision))
         return changes
 

@@ -78,6 +78,7 @@ class ChangeKind(StrEnum):
 
     ADDED = "added"
     EXTENDED = "extended"
+    """Its end moved: later, or earlier when the nodes agreed on that."""
     REMOVED = "removed"
     EXPIRED = "expired"
     EVICTED = "evicted"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from shield.blocklist.networks import PrefixTable
+from shield.blocklist.owners import Owners
 from shield.net import Network
 
 __all__ = ["Guard"]
@@ -26,7 +27,7 @@ class Guard:
     banned network; an allowlisted address is never in ``hosts``.
     """
 
-    __slots__ = ("_allowed", "_newer", "_older", "hits", "hosts", "networks")
+    __slots__ = ("_allowed", "_newer", "_older", "hits", "hosts", "networks", "owners")
 
     def __init__(self, allowed: Callable[[bytes], object]) -> None:
         self._allowed = allowed
@@ -36,6 +37,8 @@ class Guard:
         """Banned networks; falsy when there is none, so the usual packet pays one test for it."""
         self.hits = 0
         """Packets of banned sources that were skipped, all together."""
+        self.owners: Owners | None = None
+        """Who decided, while nodes share their decisions."""
         self._newer: dict[bytes, int] = {}
         self._older: dict[bytes, int] = {}
 
@@ -49,6 +52,8 @@ class Guard:
     def hit(self, address: bytes) -> None:
         """Count one skipped packet of ``address``."""
         self.hits += 1
+        if self.owners is not None:
+            self.owners.hit(address)
         newer = self._newer
         count = newer.get(address)
         if count is None:
@@ -72,6 +77,8 @@ class Guard:
 
     def discard(self, network: Network) -> None:
         """Stop to skip ``network``; the counters of a host are forgotten with it."""
+        if self.owners is not None:
+            self.owners.end(network)
         if network.is_host:
             address = network.address
             self.hosts.discard(address)

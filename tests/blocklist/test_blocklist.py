@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from shield.blocklist.allowlist import Allowlist, AllowlistSettings
 from shield.blocklist.blocklist import PORTION, Blocklist, BlocklistSettings
 from shield.blocklist.decision import Change, ChangeKind, Decision
+from shield.blocklist.owners import Owners
 from shield.detect.alert import Proof
 from shield.errors import InputError
 from shield.net import Network, pack
@@ -104,6 +106,48 @@ def test_a_ban_after_an_ended_one_is_a_new_ban() -> None:
     assert kinds(changes) == [("expired", "192.0.2.1"), ("added", "192.0.2.1")]
     assert (bans.stats.added, bans.stats.expired, bans.stats.extended) == (2, 1, 0)
     assert bans.guard.covers(pack("192.0.2.1"))
+
+
+def test_an_assigned_decision_holds_also_when_it_ends_earlier() -> None:
+    """Longer or shorter than what is there, proven or not; the same one again changes nothing."""
+    bans = empty()
+    assert kinds(bans.assign(ban(until=NOW + 900), NOW)) == [("added", "192.0.2.1")]
+    shorter = ban(until=NOW + 60)
+    assert kinds(bans.assign(shorter, NOW)) == [("extended", "192.0.2.1")]
+    assert bans.assign(shorter.extended(NOW + 60.2, 60), NOW) == []
+    assert [d.until for d in bans.decisions(NOW)] == [NOW + 60]
+    bans.add(weak(until=NOW + 300), NOW)
+    (change,) = bans.assign(ban(until=NOW + 90), NOW)
+    assert (change.kind, change.decision.until) == (ChangeKind.EXTENDED, NOW + 90)
+    assert [d.proof for d in bans.decisions(NOW)] == [Proof.PROVEN]
+    assert kinds(bans.expire(NOW + 90)) == [("expired", "192.0.2.1")]
+    assert (bans.stats.added, bans.stats.extended, bans.stats.unchanged) == (1, 3, 1)
+
+
+def test_assigning_asks_allowlist_size_and_time_like_any_other_ban() -> None:
+    """What add refuses, assign refuses too."""
+    bans = empty("192.0.2.0/24")
+    assert bans.assign(ban("192.0.2.1"), NOW) == []
+    assert bans.assign(ban("198.51.100.1", NOW), NOW) == []
+    with pytest.raises(InputError, match="too large"):
+        bans.assign(ban("0.0.0.0/0"), NOW)
+    assert (bans.stats.refused_allowlisted, bans.stats.refused_ended) == (1, 1)
+    assert (bans.stats.refused_prefix, len(bans)) == (1, 0)
+
+
+def test_owners_follow_every_change() -> None:
+    """Who decided is known while the ban lasts, whatever begins and ends it."""
+    bans = empty()
+    owners = bans.guard.owners = Owners(["node-b"])
+    bans.assign(ban(until=NOW + 9), NOW)
+    bans.assign(ban("198.51.100.0/24"), NOW)
+    assert (owners.hosts["node-a"], owners.networks["node-a"]) == (1, 1)
+    bans.expire(NOW + 9)
+    bans.remove(net("198.51.100.0/24"), NOW)
+    assert (owners.hosts["node-a"], owners.networks["node-a"]) == (0, 0)
+    bans.assign(ban(), NOW)
+    bans.add(replace(ban(until=NOW + 999), origin="cli"), NOW)
+    assert (owners.of(net("192.0.2.1")), owners.hosts["node-a"]) == (None, 0)
 
 
 def test_an_unban_removes_both_kinds_as_one_change() -> None:
@@ -276,13 +320,14 @@ class Follower(RuleBasedStateMachine):
         limits = {} if self.exact else {"max_decisions": 3, "max_unproven": 2, "max_networks": 2}
         self.bans = Blocklist(BlocklistSettings(**limits), self.allowlist)
 
-    def follow(self, changes: list[Change]) -> None:
+    def follow(self, changes: list[Change], *, exact: bool | None = None) -> None:
+        exact = self.exact if exact is None else exact
         for change in changes:
             network = change.decision.network
             assert (change.kind is ChangeKind.ADDED) == (network not in self.believed)
             if change.kind in {ChangeKind.ADDED, ChangeKind.EXTENDED}:
                 # Equal when an unproven ban becomes proven; with room for all an end never moves back.
-                earlier = self.believed.get(network, 0.0) if self.exact else self.now
+                earlier = self.believed.get(network, 0.0) if exact else self.now
                 assert change.decision.until >= max(earlier, self.now)
                 self.believed[network] = change.decision.until
             else:
@@ -304,6 +349,13 @@ class Follower(RuleBasedStateMachine):
             assert after == proven_before
         if left and not self.allowed(network):
             self.model[network] = max(until, self.model.get(network, 0))
+
+    @rule(network=st.sampled_from(NETWORKS), left=st.integers(0, 20))
+    def assign(self, network: Network, left: int) -> None:
+        decision = ban(network, self.now + left)
+        self.follow(self.bans.assign(decision, self.now), exact=False)
+        if left and not self.allowed(network):
+            self.model[network] = decision.until
 
     @rule(network=st.sampled_from(NETWORKS))
     def remove(self, network: Network) -> None:

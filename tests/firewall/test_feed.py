@@ -60,6 +60,21 @@ def test_timeouts(bench: Bench) -> None:
     assert bench.backend.ends == {net("192.0.2.1"): 700}
 
 
+def test_an_end_may_move_to_an_earlier_time(bench: Bench) -> None:
+    """Hosts and networks; also when the commit fails until the decision is over."""
+    for text in ("192.0.2.1", "198.51.100.0/24"):
+        bench.feed.apply([change("added", text, until=700)], bench.at(10))
+        bench.feed.apply([change("extended", text, until=70)], bench.at(15))
+    bench.run(17)
+    assert bench.backend.ends == {net("192.0.2.1"): 70, net("198.51.100.0/24"): 70}
+    bench.backend.refuse = "busy"
+    bench.feed.apply([change("extended", "192.0.2.1", until=30)], bench.at(20))
+    bench.feed.apply([change("expired", "192.0.2.1", until=30)], bench.at(30))
+    bench.backend.refuse = ""
+    bench.run(60)
+    assert bench.active() == {"198.51.100.0/24"}
+
+
 def test_expired_needs_no_commit(bench: Bench) -> None:
     """What ended in the kernel by itself is not deleted again."""
     bench.feed.apply([change("added", "192.0.2.1", until=20)], bench.at(10))

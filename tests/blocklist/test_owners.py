@@ -1,0 +1,46 @@
+"""Owners: counts of other nodes' bans and of the packets that they saved stay exact."""
+
+from __future__ import annotations
+
+from shield.blocklist.guard import Guard
+from shield.blocklist.owners import Owners
+from shield.net import Network, pack
+
+HOST, NET = Network.parse("192.0.2.1"), Network.parse("198.51.100.0/24")
+
+
+def test_the_last_who_decides_owns() -> None:
+    """One owner at a time; a local decision leaves none; ending twice is no harm."""
+    owners = Owners(["here"])
+    for network, count in ((HOST, owners.hosts), (NET, owners.networks)):
+        owners.begin(network, "a")
+        owners.begin(network, "a")
+        owners.begin(network, "b")
+        assert (count["a"], count["b"], owners.of(network)) == (0, 1, "b")
+        owners.begin(network, "here")
+        assert (count["b"], owners.of(network)) == (0, None)
+        owners.begin(network, "a")
+        owners.end(network)
+        owners.end(network)
+        assert count["a"] == 0
+
+
+def test_operators_are_local() -> None:
+    """What was banned or imported by hand on this node belongs to no other."""
+    owners = Owners(["here"])
+    assert all(owners.is_local(origin) for origin in ("here", "cli", "import"))
+    assert not owners.is_local("a")
+
+
+def test_saved_packets_are_counted_for_the_node_that_decided() -> None:
+    """Of hosts and of addresses inside networks; those of own bans are not."""
+    guard = Guard(lambda _address: None)
+    guard.owners = owners = Owners(["here"])
+    for network, origin in ((HOST, "a"), (NET, "b"), (Network.parse("192.0.2.2"), "here")):
+        guard.insert(network)
+        owners.begin(network, origin)
+    for text in ("192.0.2.1", "192.0.2.1", "198.51.100.77", "192.0.2.2"):
+        guard.hit(pack(text))
+    assert (owners.saved, guard.hits) == ({"a": 2, "b": 1}, 4)
+    guard.discard(NET)
+    assert owners.networks["b"] == 0
