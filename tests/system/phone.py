@@ -1,84 +1,123 @@
-"""A phone that registers again and again: `python phone.py OWN-ADDRESS SERVER USER PASSWORD SECONDS`.
+"""Two desk phones, each a program of its own.
 
-Prints the final status of every registration, 0 where nobody answered, until it is ended. Standard
-library only; it must not share code with what it tests.
+    python -m tests.system.phone answer OWN SERVER USER PASSWORD
+    python -m tests.system.phone call OWN SERVER USER PASSWORD CALLEE SECONDS
+
+The first registers once and answers every call. The second registers, calls the other through the
+server, hangs up, waits, and does it all again. Each result is one line, ``register 200``, ``call 200``,
+``bye 200``, with 0 where nobody answered; the callee prints ``answered 200`` and ``hungup 200``.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-import socket
+import itertools
 import sys
 import time
 
-PORT = 5060
-WAIT = 1.0
-"""Seconds for one answer: the server is one cable away."""
+from tests.system.useragent import Message, UserAgent
+
+TALK = 0.1
+"""Seconds from the ACK to the BYE."""
 
 
-class Phone:
-    """One account on one UDP socket; each registration is the next step in one Call-ID."""
+class Phone(UserAgent):
+    """Registers, calls and answers; one Call-ID for all registrations, as phones do."""
 
     def __init__(self, own: str, server: str, user: str, password: str) -> None:
-        self.own, self.server, self.user, self.password = own, server, user, password
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((own, PORT))
-        self.socket.settimeout(WAIT)
-        self.steps = 0
+        super().__init__(own, server, user, password)
+        self._steps = itertools.count(1)
+        self._calls = itertools.count(1)
 
     def register(self) -> int:
         """Register once, with the challenge; the final status."""
-        status, answer = self._ask("")
-        challenge = re.search(r'^WWW-Authenticate:.*realm="([^"]*)".*$', answer, re.MULTILINE)
-        nonce = re.search(r'nonce="([^"]*)"', answer)
-        if status != 401 or not challenge or not nonce:
-            return status
-        return self._ask(self._credentials(challenge[1], nonce[1]))[0]
+        uri, proof = f"sip:{self.domain}", ""
+        while True:
+            answer = self.ask(
+                self.request(
+                    "REGISTER", uri, self.branch(),
+                    f"From: <{self.name}>;tag=phone{self.user}", f"To: <{self.name}>",
+                    f"Call-ID: phone{self.user}@{self.own}", f"CSeq: {next(self._steps)} REGISTER",
+                    "Expires: 300", proof,
+                )
+            )  # fmt: skip
+            if answer.status != 401 or proof:
+                return answer.status
+            proof = self.credentials("REGISTER", uri, answer)
 
-    def _credentials(self, realm: str, nonce: str) -> str:
-        """RFC 2617 without qop, which the server does not ask for."""
-        uri = f"sip:{self.server}"
-        answer = _md5(
-            f"{_md5(f'{self.user}:{realm}:{self.password}')}:{nonce}:{_md5(f'REGISTER:{uri}')}"
-        )
-        return (
-            f'Authorization: Digest username="{self.user}", realm="{realm}", nonce="{nonce}", '
-            f'uri="{uri}", response="{answer}", algorithm=MD5\r\n'
-        )
+    def call(self, callee: str) -> tuple[int, int]:
+        """Call with credentials, talk, hang up; final status of INVITE and of BYE (-1: no BYE)."""
+        uri, proof = f"sip:{callee}@{self.domain}", ""
+        number = next(self._calls)
+        dialog = [f"From: <{self.name}>;tag=call{number}", f"Call-ID: call{number}@{self.own}"]
+        for step in (1, 2):
+            via = self.branch()
+            answer = self.ask(
+                self.request(
+                    "INVITE", uri, via, *dialog, f"To: <{uri}>", f"CSeq: {step} INVITE", proof,
+                    body=self.sdp,
+                )
+            )  # fmt: skip
+            if 0 < answer.status < 300:
+                break
+            if answer.status:  # the ACK of a refusal belongs to the INVITE's transaction
+                ack = (*dialog, f"To: {answer['To']}", f"CSeq: {step} ACK")
+                self.send(self.request("ACK", uri, via, *ack))
+            if answer.status != 407 or proof:
+                return answer.status, -1
+            proof = self.credentials("INVITE", uri, answer)
+        target = answer["Contact"].strip("<>")
+        routes = [f"Route: {route}" for route in reversed(answer.all("Record-Route"))]
+        to = f"To: {answer['To']}"
+        ack = (*dialog, to, *routes, f"CSeq: {step} ACK")
+        self.send(self.request("ACK", target, self.branch(), *ack))
+        time.sleep(TALK)
+        bye = (*dialog, to, *routes, f"CSeq: {step + 1} BYE")
+        return answer.status, self.ask(self.request("BYE", target, self.branch(), *bye)).status
 
-    def _ask(self, credentials: str) -> tuple[int, str]:
-        self.steps += 1
-        name = f"sip:{self.user}@{self.server}"
-        request = (
-            f"REGISTER sip:{self.server} SIP/2.0\r\n"
-            f"Via: SIP/2.0/UDP {self.own}:{PORT};branch=z9hG4bKphone{self.steps};rport\r\n"
-            f"From: <{name}>;tag=phone1\r\nTo: <{name}>\r\nCall-ID: phone@{self.own}\r\n"
-            f"CSeq: {self.steps} REGISTER\r\nContact: <sip:{self.user}@{self.own}:{PORT}>\r\n"
-            f"Max-Forwards: 70\r\nExpires: 300\r\nUser-Agent: Desk phone\r\n{credentials}"
-            "Content-Length: 0\r\n\r\n"
-        )
-        self.socket.sendto(request.encode(), (self.server, PORT))
-        step = re.compile(rf"^CSeq: {self.steps} REGISTER\r?$", re.MULTILINE)
-        try:
-            while True:
-                answer = self.socket.recv(65535).decode(errors="replace")
-                if answer.startswith("SIP/2.0 ") and step.search(answer):
-                    return int(answer[8:11]), answer
-        except TimeoutError:
-            return 0, ""
+    def serve(self) -> None:
+        """Answer whatever comes, until the program is ended."""
+        while True:
+            asked = self.receive(60)
+            if asked is None or asked.method not in {"INVITE", "BYE", "OPTIONS"}:
+                continue
+            if asked.method == "INVITE":
+                self.send(self.answer(asked, "180 Ringing"))
+                self.send(self.answer(asked, "200 OK", body=self.sdp))
+                print("answered 200", flush=True)
+            else:
+                self.send(self.answer(asked, "200 OK"))
+                if asked.method == "BYE":
+                    print("hungup 200", flush=True)
 
-
-def _md5(text: str) -> str:
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+    def answer(self, asked: Message, status: str, body: str = "") -> str:
+        """Write an answer; the To tag is drawn from the Call-ID, so a repetition gets the same."""
+        to = asked["To"]
+        if ";tag=" not in to:
+            to += f";tag={abs(hash(asked['Call-ID'])):x}"
+        copied = [
+            f"{name}: {value}"
+            for name in ("Via", "Record-Route", "From", "Call-ID", "CSeq")
+            for value in asked.all(name)
+        ]
+        kind = ["Content-Type: application/sdp"] if body else []
+        lines = [f"SIP/2.0 {status}", *copied, f"To: {to}", f"Contact: {self.contact}", *kind]
+        return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", body])
 
 
 def main() -> None:
     """See the module's docstring."""
-    phone = Phone(*sys.argv[1:5])
+    role = sys.argv[1]
+    phone = Phone(*sys.argv[2:6])
+    if role == "answer":
+        print(f"register {phone.register()}", flush=True)
+        phone.serve()
     while True:
-        print(phone.register(), flush=True)
-        time.sleep(float(sys.argv[5]))
+        print(f"register {phone.register()}", flush=True)
+        invited, ended = phone.call(sys.argv[6])
+        print(f"call {invited}", flush=True)
+        if ended >= 0:
+            print(f"bye {ended}", flush=True)
+        time.sleep(float(sys.argv[7]))
 
 
 if __name__ == "__main__":

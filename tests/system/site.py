@@ -13,8 +13,14 @@ from shield.control.client import Client
 from shield.errors import SystemFailure
 from tests.netlab import Lab, Udp
 
-REGISTRAR, PHONE, ATTACKER = "192.0.2.1", "192.0.2.20", "192.0.2.66"
-REGISTRAR6 = "2001:db8::1"
+REGISTRAR, PHONE, CALLEE, ATTACKER = "192.0.2.1", "192.0.2.20", "192.0.2.21", "192.0.2.66"
+REGISTRAR6, PHONE6, CALLEE6, ATTACKER6 = (
+    "2001:db8::1",
+    "2001:db8:0:20::20",
+    "2001:db8:0:21::21",
+    "2001:db8:0:66::66",
+)
+"""Each in a /64 of its own, so a ban of the attacker's network would not touch the phones by chance."""
 SINK = 5080
 """A port of the registrar's host that is not SIP: what is sent there is not judged."""
 
@@ -33,6 +39,8 @@ interfaces = ["eth0"]
 [detect]
 rules = "{root}/rules"
 disabled = {disabled}
+[policy]
+hold_time = "{hold}"
 [firewall]
 backend = "{backend}"
 [journal]
@@ -42,38 +50,62 @@ socket = "{folder}/shield.sock"
 """
 
 
-class Site:
-    """Hosts of one test; ``start`` starts the node, ``open`` the registrar and the phone."""
+LEGACY = (
+    *("sh", "-c"),
+    'mount --bind "$(command -v xtables-legacy-multi)" "$(command -v xtables-nft-multi)" && exec "$@"',
+    "legacy",
+)
+"""Before a command: iptables is the old one for it. ``ip netns exec`` has made it a mount namespace of its
+own, so the machine keeps what it has."""
 
-    def __init__(self, lab: Lab, folder: Path, backend: str = "nftables") -> None:
-        self.folder, self.backend = folder, backend
+
+class Site:
+    """Hosts of one test; ``start`` starts the node, ``open`` the registrar and two phones.
+
+    ``backend`` may be ``iptables-legacy``. With ``version`` 6 the phones speak IPv6.
+    """
+
+    def __init__(self, lab: Lab, folder: Path, backend: str = "nftables", version: int = 4) -> None:
+        self.folder, self.backend, self.version = folder, backend, version
         self.sensor = lab.host("registrar", f"{REGISTRAR}/24", f"{REGISTRAR6}/48")
-        self.attacker = lab.host("attacker", f"{ATTACKER}/24")
-        self.phone = lab.host("phone", f"{PHONE}/24")
+        self.attacker = lab.host("attacker", f"{ATTACKER}/24", f"{ATTACKER6}/48")
+        self.phone = lab.host("phone", f"{PHONE}/24", f"{PHONE6}/48")
+        self.desk = lab.host("callee", f"{CALLEE}/24", f"{CALLEE6}/48")
         self.client = Client(f"{folder}/shield.sock")
         self.program: subprocess.Popen[str] | None = None
         self.log = folder / "shield.log"
+        self.prefix: tuple[str, ...] = LEGACY if backend == "iptables-legacy" else ()
+        """Words before the command that starts the node."""
         self.configure()
 
-    def configure(self, disabled: tuple[str, ...] = ()) -> None:
-        """Write the configuration; ``disabled`` rules do not take part."""
-        text = CONFIG.format(root=ROOT, backend=self.backend, folder=self.folder, disabled=[*disabled])
+    def configure(self, disabled: tuple[str, ...] = (), hold: str = "10s") -> None:
+        """Write the configuration; ``disabled`` rules do not take part, ``hold`` is policy.hold_time."""
+        backend = self.backend.removesuffix("-legacy")
+        text = CONFIG.format(
+            root=ROOT, backend=backend, folder=self.folder, disabled=[*disabled], hold=hold
+        )
         (self.folder / "shield.toml").write_text(text)
 
     def open(self) -> None:
-        """Start Kamailio and the phone, and wait until the phone is registered."""
+        """Start Kamailio and the phones, and wait until a first call went well."""
         (self.folder / "kamailio").mkdir()
+        listen = (f"{REGISTRAR}:5060", f"[{REGISTRAR6}]:5060")
         self._start(
             self.sensor, "kamailio.log",
             "kamailio", "-DD", "-E", "-f", str(HERE / "kamailio.cfg"),
-            "-A", f"LISTEN_ADDR=udp:{REGISTRAR}:5060",
+            *(word for where in listen for word in ("-l", f"udp:{where}", "-l", f"tcp:{where}")),
             "-Y", f"{self.folder}/kamailio", "-P", f"{self.folder}/kamailio/pid", "-m", "32", "-M", "4",
         )  # fmt: skip
+        server, own, other = (
+            (REGISTRAR, PHONE, CALLEE) if self.version == 4 else (REGISTRAR6, PHONE6, CALLEE6)
+        )
+        python = (sys.executable, "-m", "tests.system.phone")
+        self._start(self.desk, "callee.log", *python, "answer", other, server, "1002", "secret1002")
+        self.until(lambda: 200 in self.results("register", "callee.log"), 10)
         self._start(
-            self.phone, "phone.log",
-            sys.executable, str(HERE / "phone.py"), PHONE, REGISTRAR, "1001", "secret1001", "0.4",
-        )  # fmt: skip
-        self.until(lambda: 200 in self.registrations(), 10)
+            self.phone, "phone.log", *python, "call", own, server, "1001", "secret1001", "1002", "0.2"
+        )
+        self.until(lambda: 200 in self.results("bye"), 10)
 
     def start(self) -> float:
         """Start the node; seconds until it answers."""
@@ -81,7 +113,8 @@ class Site:
         self.client.close()
         self.program = self._start(
             self.sensor, "shield.log",
-            sys.executable, "-m", "shield", "run", "--config", f"{self.folder}/shield.toml",
+            *self.prefix, sys.executable, "-m", "shield", "run",
+            "--config", f"{self.folder}/shield.toml",
         )  # fmt: skip
         self.until(self._answers, 20)
         return time.monotonic() - begun
@@ -95,7 +128,9 @@ class Site:
 
     def _start(self, host: Any, log: str, *command: str) -> subprocess.Popen[str]:
         with (self.folder / log).open("a") as output:
-            program: subprocess.Popen[str] = host.popen(*command, stdout=output, stderr=output)
+            program: subprocess.Popen[str] = host.popen(
+                *command, cwd=ROOT, stdout=output, stderr=output
+            )
         return program
 
     def _answers(self) -> bool:
@@ -106,9 +141,11 @@ class Site:
         except SystemFailure:
             return False
 
-    def registrations(self) -> list[int]:
-        """Final status of every registration of the phone until now."""
-        return [int(line) for line in (self.folder / "phone.log").read_text().split()]
+    def results(self, what: str, log: str = "phone.log") -> list[int]:
+        """Status of every ``register``, ``call``, ``bye`` ... of a phone until now."""
+        lines = [line.split() for line in (self.folder / log).read_text().splitlines()]
+        # A traceback in the log must not be overlooked: a line is two words, or the test ends here.
+        return [int(status) for word, status in lines if word == what]
 
     def banned(self) -> dict[str, dict[str, Any]]:
         """Rows of ``list`` by value."""
