@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -40,9 +39,6 @@ PROGRAMS = {
     "dryrun": (),
 }
 """What each backend calls."""
-
-CAP_NET_ADMIN = 12
-"""Bit of capabilities(7) that lets a process change the packet filter."""
 
 BackendOption = Annotated[
     str,
@@ -137,8 +133,10 @@ def _checks(settings: FirewallSettings, backend: Backend) -> Sequence[dict[str, 
         results.append(_result(program, ok=bool(path), message=path or "not installed"))
     if settings.backend == "dryrun":
         return [_result("dryrun", ok=True, message="changes nothing, needs nothing")]
-    permitted = _may_change()
-    text = "permitted" if permitted else "not permitted, needs root or CAP_NET_ADMIN"
+    from shield.firewall.run import may_change_rules
+
+    permitted = may_change_rules()
+    text = "permitted" if permitted else "not permitted, CAP_NET_ADMIN is missing"
     results.append(_result("permission", ok=permitted, message=text))
     if permitted and settings.backend == "nftables" and all(result["ok"] for result in results):
         results.append(_ask_kernel(backend.render([], [])))
@@ -147,14 +145,6 @@ def _checks(settings: FirewallSettings, backend: Backend) -> Sequence[dict[str, 
 
 def _result(what: str, *, ok: bool, message: str) -> dict[str, Any]:
     return {"what": what, "ok": ok, "message": message}
-
-
-def _may_change() -> bool:
-    if os.geteuid() == 0:
-        return True
-    with open("/proc/self/status") as file:  # noqa: PTH123 - one line of a pseudo file
-        effective = next((line.split()[1] for line in file if line.startswith("CapEff:")), "0")
-    return bool(int(effective, 16) >> CAP_NET_ADMIN & 1)
 
 
 def _ask_kernel(text: str) -> dict[str, Any]:

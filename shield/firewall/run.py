@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from shield.errors import SystemFailure
 
-__all__ = ["run"]
+__all__ = ["may_change_rules", "run"]
 
 _SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """A user's PATH often lacks the sbin directories in which these programs lie."""
+
+_CAP_NET_ADMIN = 12
+"""Bit of capabilities(7) that lets a process change the packet filter."""
+
+_STATUS = Path("/proc/self/status")
 
 _MESSAGE_MOST = 600
 """Characters of a program's own message; nft quotes each refused line of a batch."""
@@ -56,5 +62,19 @@ def _message(stderr: str) -> str:
     return text if len(text) <= _MESSAGE_MOST else text[:_MESSAGE_MOST] + " ..."
 
 
+def may_change_rules() -> bool:
+    """Whether the kernel lets this process change the packet filter.
+
+    Root in a container may lack the capability, and the service has it without being root: only the
+    capability counts.
+    """
+    try:
+        text = _STATUS.read_text()
+    except OSError:  # no /proc
+        return os.geteuid() == 0
+    effective = next((line.split()[1] for line in text.splitlines() if line.startswith("CapEff:")), "0")
+    return bool(int(effective, 16) >> _CAP_NET_ADMIN & 1)
+
+
 def _hint() -> str:
-    return "" if os.geteuid() == 0 else " (not root: CAP_NET_ADMIN is needed)"
+    return "" if may_change_rules() else " (CAP_NET_ADMIN is needed, and missing here)"

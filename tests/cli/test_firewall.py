@@ -61,7 +61,7 @@ def test_check_names_what_is_missing(
 
 def test_check_without_permission(shield: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who may not change the packet filter is told what it takes."""
-    monkeypatch.setattr("shield.cli.firewall._may_change", lambda: False)
+    monkeypatch.setattr("shield.firewall.run.may_change_rules", lambda: False)
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
     result = shield("firewall", "check", "--backend", "iptables", "-o", "json")
     assert result.exit_code == 1

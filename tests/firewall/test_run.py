@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from shield.errors import SystemFailure
-from shield.firewall.run import run
+from shield.firewall.run import may_change_rules, run
 
 
 def test_output_and_input() -> None:
@@ -25,7 +26,32 @@ def test_own_message() -> None:
     """The program's own message is in the error, without lines that only underline."""
     with pytest.raises(SystemFailure, match="sh: bad set; line 2") as caught:
         run(["sh", "-c", "printf 'bad set\\n  ^^^\\nline 2\\n' >&2; exit 3"])
-    assert ("CAP_NET_ADMIN" in str(caught.value)) == (os.geteuid() != 0)
+    assert ("CAP_NET_ADMIN" in str(caught.value)) == (not may_change_rules())
+
+
+@pytest.mark.parametrize(
+    ("effective", "may"), [("0000000000000000", False), ("000001ffffffefff", False), ("0000000000003000", True)]
+)
+def test_only_the_capability_counts(
+    effective: str, may: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root without CAP_NET_ADMIN may not change rules, a user with it may, and gets no wrong hint."""
+    status = tmp_path / "status"
+    # What is permitted but not in effect does not help.
+    status.write_text(f"Name:\tpython\nCapPrm:\t000001ffffffffff\nCapEff:\t{effective}\nSeccomp:\t0\n")
+    monkeypatch.setattr("shield.firewall.run._STATUS", status)
+    assert may_change_rules() == may
+    with pytest.raises(SystemFailure) as caught:
+        run(["false"])
+    assert ("CAP_NET_ADMIN" in str(caught.value)) == (not may)
+
+
+@pytest.mark.parametrize(("user", "may"), [(0, True), (1000, False)])
+def test_without_proc(user: int, may: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where /proc is missing, root is taken for permitted."""
+    monkeypatch.setattr("shield.firewall.run._STATUS", tmp_path / "none")
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    assert may_change_rules() == may
 
 
 def test_no_message() -> None:
