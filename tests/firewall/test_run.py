@@ -30,7 +30,8 @@ def test_own_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("effective", "may"), [("0000000000000000", False), ("000001ffffffefff", False), ("0000000000003000", True)]
+    ("effective", "may"),
+    [("0000000000000000", False), ("000001ffffffefff", False), ("0000000000003000", True)],
 )
 def test_only_the_capability_counts(
     effective: str, may: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -3,8 +3,8 @@
     python -m tests.system.guesser OWN SERVER USER COUNT
 
 Guesses 1, 2, 3 ... COUNT in REGISTER with real digest: each guess is a new Call-ID, asks for a fresh
-challenge and answers it, all on one connection. It looks like a desk phone, so only what it does can give
-it away. Prints each final status; ends when nobody answers any more.
+challenge and answers it, all on one connection. It looks like a desk phone, so only what it does can
+give it away. Prints each final status; ends when nobody answers any more.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ LEGACY = (
     'mount --bind "$(command -v xtables-legacy-multi)" "$(command -v xtables-nft-multi)" && exec "$@"',
     "legacy",
 )
-"""Before a command: iptables is the old one for it. ``ip netns exec`` has made it a mount namespace of its
+"""Before a command: iptables is the old one for it. ``ip netns exec`` has made a mount namespace of its
 own, so the machine keeps what it has."""
 
 
@@ -128,9 +128,7 @@ class Site:
 
     def _start(self, host: Any, log: str, *command: str) -> subprocess.Popen[str]:
         with (self.folder / log).open("a") as output:
-            program: subprocess.Popen[str] = host.popen(
-                *command, cwd=ROOT, stdout=output, stderr=output
-            )
+            program: subprocess.Popen[str] = host.popen(*command, cwd=ROOT, stdout=output, stderr=output)
         return program
 
     def _answers(self) -> bool:
@@ -156,6 +154,11 @@ class Site:
         if self.backend == "nftables":
             return str(self.sensor.run("nft", "list", "table", "inet", "shield").stdout)
         return str(self.sensor.run("ipset", "list").stdout)
+
+    def rules(self, kind: str, version: int) -> str:
+        """What ``legacy`` or ``nft`` iptables lists of its own rules."""
+        program = f"xtables-{kind}-multi", f"ip{'6' if version == 6 else ''}tables-save"
+        return str(self.sensor.run(*program, "-t", "raw").stdout)
 
     def until(self, holds: Callable[[], bool], wait: float) -> float:
         """Wait for it; seconds that it took. Fails with what everybody logged."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -173,6 +173,7 @@ def test_damage_is_repaired(lab: Lab, tmp_path: Path, backend: str, damage: tupl
 
 
 @pytest.mark.system
+@pytest.mark.parametrize("backend", ["nftables", "iptables"])
 @pytest.mark.parametrize(
     ("network", "inside", "outside", "target"),
     [
@@ -186,9 +187,15 @@ def test_damage_is_repaired(lab: Lab, tmp_path: Path, backend: str, damage: tupl
     ],
 )
 def test_network_ban(
-    site: Site, network: str, inside: tuple[str, str], outside: str, target: str
+    build: Callable[..., Site],
+    backend: str,
+    network: str,
+    inside: tuple[str, str],
+    outside: str,
+    target: str,
 ) -> None:
     """Both ends of a banned network are dropped, its neighbour is not; after the unban all pass."""
+    site = build(backend)
     long = 128 if ":" in network else 32
     for address in (*inside, outside):
         site.attacker.address(f"{address}/{long}")

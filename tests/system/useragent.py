@@ -17,7 +17,10 @@ T1 = 0.5
 GIVE_UP = 6.0
 """Seconds for one answer. RFC 3261 waits 32; here the server is one cable away."""
 
-SDP = "v=0\r\no=- 1 1 IN {family} {own}\r\ns=-\r\nc=IN {family} {own}\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8\r\n"
+SDP = (
+    "v=0\r\no=- 1 1 IN {family} {own}\r\ns=-\r\nc=IN {family} {own}\r\nt=0 0\r\n"
+    "m=audio 40000 RTP/AVP 8\r\n"
+)
 
 
 class Message:
@@ -130,7 +133,11 @@ class UserAgent:
                 again, pause = time.monotonic() + pause, pause * 2
             until = end if self.transport == "tcp" else min(end, again)
             answer = self.receive(until - time.monotonic())
-            if answer is None or not answer.status or (answer["CSeq"], answer["Call-ID"]) != (step, call):
+            if (
+                answer is None
+                or not answer.status
+                or (answer["CSeq"], answer["Call-ID"]) != (step, call)
+            ):
                 continue
             if answer.status >= 200:
                 return answer
