@@ -1,4 +1,4 @@
-"""A command confined as deploy/shield.service does it, without systemd: what comes before ``shield run``.
+"""A command confined as deploy/shield.service does it, without systemd: what to put before the command.
 
 No user name, no root, two ambient capabilities that cannot grow, a file system that can only be
 read, no home directories. Programs and files that a test keeps in places closed to others (a checkout
