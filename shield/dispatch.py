@@ -12,6 +12,7 @@ from typing import Any
 
 from shield.blocklist.decision import Decision
 from shield.blocklist.filters import parse_filter
+from shield.blocklist.story import story
 from shield.control.commands import COMMANDS, Actor
 from shield.errors import InputError, SystemFailure
 from shield.health import Health
@@ -92,21 +93,15 @@ class NodeDispatcher:
         pipeline, journal = self.hub.pipeline, self.hub.journal
         self.hub.save(now, self._wall())  # so that the history holds the last moment too
         source = pipeline.explain(network.address, now) if network.is_host else None
-        allowed = pipeline.allowlist.covers_network(network)
-        decisions = self._covering(network, now)
-        alerts = (source or {}).get("alerts") or journal.alerts(value, HISTORY)
-        history = [_past(row) for row in journal.history(value, HISTORY)]
-        known = bool(alerts or history or (source and source.get("source")))
-        state = "allowed" if allowed else "banned" if decisions else "watched" if known else "unknown"
-        return {
-            "value": value,
-            "state": state,
-            "decisions": [decision.as_json(now) for decision in decisions],
-            "allowlist": allowed.as_json(now) if allowed else None,
-            "alerts": alerts,
-            "history": history,
-            "source": source,
-        }
+        return story(
+            value,
+            now,
+            decisions=self._covering(network, now),
+            allowed=pipeline.allowlist.covers_network(network),
+            alerts=(source or {}).get("alerts") or journal.alerts(value, HISTORY),
+            history=journal.history(value, HISTORY),
+            source=source,
+        )
 
     def _covering(self, network: Network, now: float) -> list[Decision]:
         """Decisions about the network and about larger ones that hold it."""
@@ -155,8 +150,3 @@ class NodeDispatcher:
         now, wall = self._now(), self._wall()
         rows = self.hub.pipeline.allowlist.as_json(now)
         return [row for row in rows if not wanted or wanted.matches(row, wall)]
-
-
-def _past(row: dict[str, Any]) -> dict[str, Any]:
-    """Bring a line of history into the keys of a decision, with the time of the change."""
-    return {**row, "time": row["at"], "kind": row["change"], "reason": row["why"] or row["reason"]}

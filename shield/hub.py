@@ -19,7 +19,7 @@ from shield.durations import format_duration
 from shield.errors import InputError
 from shield.firewall.feed import Feed
 from shield.net import Network
-from shield.pipeline import Finding, Pipeline, Verdict, alert_json
+from shield.pipeline import Finding, Pipeline, Verdict
 
 __all__ = ["Hub"]
 
@@ -144,12 +144,13 @@ class Hub:
 
     def _tell_alert(self, verdict: Verdict, now: float, wall: float) -> None:
         alert = verdict.alert
-        self.matched[alert.scenario] += 1
-        if len(self._alerts) == UNSAVED_ALERTS:
-            self.alerts_unsaved_lost += 1
-        self._alerts.append((alert, wall))
+        if not verdict.again:
+            self.matched[alert.scenario] += 1
+            if len(self._alerts) == UNSAVED_ALERTS:
+                self.alerts_unsaved_lost += 1
+            self._alerts.append((alert, wall))
         if self.watchers:
-            event: dict[str, Any] = {"event": "alert", **alert_json(alert), "why": verdict.why}
+            event: dict[str, Any] = {"event": "alert", **alert.as_json(), "why": verdict.why}
             event["decision"] = None if verdict.decision is None else verdict.decision.as_json(now)
             self.watchers.publish(event)
         self._line("alert: %s %s (%s, %s): %s", alert.address, alert.scenario, alert.kind,

@@ -24,6 +24,7 @@ from shield.capture.source import Frame
 from shield.detect.alert import Alert, Proof
 from shield.detect.engine import Engine
 from shield.detect.rule import Rule
+from shield.detect.scores import standing
 from shield.detect.settings import DetectSettings
 from shield.errors import ConfigError, InputError, RemoteError
 from shield.net import Datagram, Network, unpack
@@ -33,7 +34,7 @@ from shield.sip.recent import RecentMap
 from shield.sip.servers import Servers
 from shield.sip.transactions import Tracker
 
-__all__ = ["Finding", "Pipeline", "PipelineStats", "Verdict", "alert_json"]
+__all__ = ["Finding", "Pipeline", "PipelineStats", "Verdict"]
 
 TICK = 0.5
 """Seconds of event time between looks at timers."""
@@ -54,6 +55,10 @@ class Verdict:
     why: str
     messages: int
     """Requests seen from the source when this was decided."""
+    waits: bool = False
+    """Another verdict about this alert will follow."""
+    again: bool = False
+    """The last word about an alert that was told before."""
 
 
 Finding = Verdict | Change
@@ -196,10 +201,14 @@ class Pipeline:
         record = self.engine.sources.get(address)
         source = None
         if record is not None:
+            trusted = self.engine.trusted(address, self._time)
             source = {
                 "first_seen": record.first_seen,
+                # While it is banned its packets are counted and not read.
+                "last_seen": max(record.last_seen, self.blocklist.guard.last_hit(address) or 0.0),
                 "messages": record.messages,
-                "trusted": self.engine.trusted(address, self._time),
+                "scores": standing(self.engine.rules, record, self._time, trusted=trusted),
+                "trusted": trusted,
                 "trust": round(record.trust(self._time, self.engine.trust_time), 2),
                 "refused_passwords": record.refused,
             }
@@ -212,7 +221,7 @@ class Pipeline:
             "source": source,
             "skipped": self.blocklist.guard.hits_of(address),
             "alerts": [
-                {**alert_json(verdict.alert), "why": verdict.why}
+                {**verdict.alert.as_json(), "why": verdict.why}
                 for verdict in self._alerted.get(address) or ()
             ],
         }
@@ -268,35 +277,30 @@ class Pipeline:
             self.stats.bans += bool(changes)
         record = self.engine.sources.get(ruling.alert.source)
         messages = record.messages if record is not None else ruling.alert.messages
-        verdict = Verdict(ruling.alert, ruling.decision, tuple(changes), ruling.why, messages)
-        kept = self._alerted.get(ruling.alert.source)
-        if kept is None:
-            kept = deque(maxlen=ALERTS_PER_SOURCE)
-            self._alerted.put(ruling.alert.source, kept)
-        kept.append(verdict)
+        verdict = Verdict(
+            ruling.alert,
+            ruling.decision,
+            tuple(changes),
+            ruling.why,
+            messages,
+            waits=ruling.waits,
+            again=ruling.again,
+        )
+        self._keep(verdict)
         findings.append(verdict)
 
-
-def alert_json(alert: Alert) -> dict[str, Any]:
-    """The one shape in which an alert is shown everywhere."""
-    return {
-        "time": round(alert.time, 6),
-        "value": alert.address,
-        "scenario": alert.scenario,
-        "kind": alert.kind,
-        "proof": alert.proof.value,
-        "proofs": list(alert.proofs),
-        "severity": alert.severity,
-        "confidence": alert.confidence,
-        "count": alert.count,
-        "messages": alert.messages,
-        "first_seen": round(alert.first_seen, 6),
-        "details": dict(alert.details),
-        "evidence": [
-            {"time": round(item.time, 6), "note": item.note, "message": item.message}
-            for item in alert.evidence
-        ],
-    }
+    def _keep(self, verdict: Verdict) -> None:
+        """Remember a verdict for ``show``, in place of one about the same that waited for more."""
+        alert = verdict.alert
+        kept = self._alerted.get(alert.source)
+        if kept is None:
+            kept = deque(maxlen=ALERTS_PER_SOURCE)
+            self._alerted.put(alert.source, kept)
+        for before in kept:
+            if before.waits and before.alert.scenario == alert.scenario:
+                kept.remove(before)
+                break
+        kept.append(verdict)
 
 
 def _servers(detect: DetectSettings, local: Iterable[bytes]) -> frozenset[bytes]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from shield.blocklist.decision import ChangeKind
 from shield.capture.pcap import PcapSource
-from shield.pipeline import Pipeline, Verdict, alert_json
+from shield.pipeline import Pipeline, Verdict
 
 __all__ = ["FileReport", "replay_file"]
 
@@ -43,7 +43,7 @@ class FileReport:
             "skipped": self.skipped,
             "errors": dict(self.errors),
             "error": self.error,
-            "alerts": [{**alert_json(found.alert), "why": found.why} for found in self.alerts],
+            "alerts": [{**found.alert.as_json(), "why": found.why} for found in self.alerts],
             "decisions": [_decision_json(found) for found in self.decisions],
         }
 

@@ -11,9 +11,10 @@ import pytest
 
 from shield import hub as module
 from shield.capture.source import Frame
+from shield.detect.rulefiles import load_rules
 from shield.net import Network
 from tests.capture.wire import ether, ip4, udp
-from tests.node_parts import ATTACKER, SERVER, WALL, Bench, options
+from tests.node_parts import ATTACKER, RULE, SERVER, WALL, Bench, options
 
 
 @pytest.fixture
@@ -48,6 +49,22 @@ def test_a_verdict_reaches_everybody(bench: Bench) -> None:
     assert bench.hub.save(bench.now, WALL + bench.now) == 0
     assert [d.value for d in bench.journal.load(bench.now, WALL + bench.now).decisions] == [ATTACKER]
     assert "friendly-scanner" in bench.journal.alerts(ATTACKER)[0]["evidence"][0]["message"]
+
+
+def test_the_last_word_about_an_alert_is_no_second_alert(bench: Bench) -> None:
+    """Watchers hear of the wait and of its end; the journal and the counters hold one alert."""
+    (bench.rules / "test-scanner.toml").write_text(RULE.replace("max_retry = 3", "max_retry = 1"))
+    bench.pipeline.use_rules([r for r in load_rules(bench.rules) if r.name == "test-scanner"])
+    watch = bench.hub.watchers.subscribe(lambda event: event["event"] == "alert")
+    attack(bench, 1)
+    later = bench.pipeline.tick(bench.now + 20.0, WALL + 20.0)
+    bench.hub.take(later, bench.now + 20.0, WALL + bench.now + 20.0)
+    waits, banned = events(watch)
+    assert waits["why"].startswith("waits")
+    assert banned["decision"] is not None
+    assert bench.hub.matched["test-scanner"] == 1
+    bench.hub.save(bench.now, WALL + bench.now)
+    assert len(bench.journal.alerts(ATTACKER)) == 1
 
 
 def test_expiry_reaches_watchers_and_journal(bench: Bench) -> None:

@@ -17,7 +17,7 @@ from shield.detect.rule import parse_rule
 from shield.detect.settings import DetectSettings
 from shield.errors import ConfigError, InputError
 from shield.net import Network, pack
-from shield.pipeline import ALERTS_PER_SOURCE, Finding, Pipeline, Verdict, alert_json
+from shield.pipeline import ALERTS_PER_SOURCE, Finding, Pipeline, Verdict
 from tests.builders import CLIENT, SERVER, challenge, credentials, request, response
 from tests.capture.wire import ACK, PSH, SYN, ether, frame, ip4, tcp, udp
 
@@ -198,8 +198,9 @@ def test_a_carrier_whose_call_rings_is_not_banned_for_forged_packets(answered: b
     forged = [options(1.0 + i / 10, i, agent="scanner") for i in range(4)]
     ringing = [sent(call, 0.0), back(response(180, call), 0.5), *forged, *others]
     assert [found.decision for found in verdicts(made.feed(ringing, 0.0))] == [None, None]
-    decisions = [found.decision for found in verdicts(made.feed([*end, *later], 0.0))]
-    assert bool(decisions) is not answered
+    (last,) = verdicts(made.feed([*end, *later], 0.0))
+    assert (last.decision is None) is answered
+    assert last.again
 
 
 def test_time_passes_without_traffic() -> None:
@@ -349,13 +350,40 @@ def test_explain_a_banned_address() -> None:
     assert told["decision"]["remaining"] == 300.0
     assert told["source"] == {
         "first_seen": START,
+        "last_seen": START + 0.2,
         "messages": 3,
+        "scores": [{"scenario": "r0", "score": 3, "limit": 3, "measure": "matching messages in 10m"}],
         "trusted": False,
         "trust": 0.0,
         "refused_passwords": 0,
     }
-    assert told["alerts"] == [{**alert_json(found.alert), "why": found.why}]
+    assert told["alerts"] == [{**found.alert.as_json(), "why": found.why}]
     assert told["alerts"][0]["evidence"][0]["message"].startswith("OPTIONS ")
+    made.feed([options(50.0, 9)], 50.0)
+    assert made.explain(pack(CLIENT), 50.0)["source"]["last_seen"] == START + 50.0
+
+
+def test_a_verdict_that_waited_is_replaced_by_the_last_word() -> None:
+    """show never says "waits" about an alert that a flood, trust or a ban has settled."""
+    made = pipeline(SCANNER)
+    (waiting,) = verdicts(made.feed([options(0.0, 1, agent="scanner")], 0.0))
+    assert (waiting.waits, waiting.again) == (True, False)
+    assert made.explain(pack(CLIENT), 0.0)["alerts"][0]["why"].startswith("waits 10 s")
+    crowd = [options(1.0 + n / 100, n, f"192.0.2.{100 + n}", "scanner") for n in range(12)]
+    found = verdicts(made.feed([*crowd, options(2.0, 99, "192.0.2.77")], 0.0))
+    (last,) = [verdict for verdict in found if verdict.alert == waiting.alert]
+    assert (last.decision, last.waits, last.again) == (None, False, True)
+    (told,) = made.explain(pack(CLIENT), 2.0)["alerts"]
+    assert told["why"] == "one of many new sources with the same look: a forged flood"
+
+
+def test_a_ban_takes_the_place_of_the_wait() -> None:
+    """One alert, one line: first that it waits, then that it banned."""
+    made = pipeline(SCANNER)
+    made.feed([options(0.0, 1, agent="scanner")], 0.0)
+    made.tick(11.0, START + 11.0)
+    (told,) = made.explain(pack(CLIENT), 11.0)["alerts"]
+    assert "address not proven" in told["why"]
 
 
 def test_explain_an_allowed_address() -> None:

@@ -7,7 +7,7 @@ packet. The Blocklist alone changes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from shield.blocklist.networks import PrefixTable
 from shield.blocklist.owners import Owners
@@ -16,7 +16,7 @@ from shield.net import Network
 __all__ = ["Guard"]
 
 MAX_COUNTED = 50_000
-"""Addresses in each of the two generations of per-address counters: under 10 MB together. UDP
+"""Addresses in each of the two generations of per-address counters: under 20 MB together. UDP
 sources can be forged, and inside one banned network every address may knock."""
 
 
@@ -39,8 +39,9 @@ class Guard:
         """Packets of banned sources that were skipped, all together."""
         self.owners: Owners | None = None
         """Who decided, while nodes share their decisions."""
-        self._newer: dict[bytes, int] = {}
-        self._older: dict[bytes, int] = {}
+        self._newer: dict[bytes, list[float]] = {}
+        """How many packets of an address were skipped, and when the last one was."""
+        self._older: dict[bytes, list[float]] = {}
 
     def covers(self, address: bytes) -> bool:
         """Tell whether the packed ``address`` is banned and not allowlisted."""
@@ -49,24 +50,32 @@ class Guard:
         networks = self.networks
         return bool(networks) and networks.match(address) is not None and not self._allowed(address)
 
-    def hit(self, address: bytes) -> None:
-        """Count one skipped packet of ``address``."""
+    def hit(self, address: bytes, time: float) -> None:
+        """Count one skipped packet of ``address``, which came at event time ``time``."""
         self.hits += 1
         if self.owners is not None:
             self.owners.hit(address)
         newer = self._newer
-        count = newer.get(address)
-        if count is None:
+        counted = newer.get(address)
+        if counted is None:
             if len(newer) >= MAX_COUNTED:
                 # The generation before last is forgotten: addresses silent for that long.
                 self._older, self._newer = newer, {}
                 newer = self._newer
-            count = self._older.pop(address, 0)
-        newer[address] = count + 1
+            newer[address] = counted = self._older.pop(address, None) or [0, 0.0]
+        counted[0] += 1
+        counted[1] = time
 
     def hits_of(self, address: bytes) -> int:
         """Packets of this address that were skipped during its ban, as far as remembered."""
-        return self._newer.get(address, 0) + self._older.get(address, 0)
+        return int(self._counted(address)[0])
+
+    def last_hit(self, address: bytes) -> float | None:
+        """Event time of the last skipped packet of this address; None when there was none."""
+        return self._counted(address)[1] or None
+
+    def _counted(self, address: bytes) -> Sequence[float]:
+        return self._newer.get(address) or self._older.get(address) or (0, 0.0)
 
     def insert(self, network: Network) -> None:
         """Start to skip ``network``."""

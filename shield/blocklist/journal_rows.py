@@ -113,23 +113,9 @@ def alert_row(alert: Alert, wall: float) -> Row:
     """Return the columns of an alert: time, value, proven, and all of it as JSON."""
     document = {
         "at": wall,
-        "time": alert.time,
-        "value": alert.address,
-        "scenario": alert.scenario,
-        "kind": alert.kind,
-        "proof": alert.proof.value,
-        "proofs": list(alert.proofs),
-        "severity": alert.severity,
-        "confidence": alert.confidence,
-        "count": alert.count,
-        "messages": alert.messages,
-        "first_seen": alert.first_seen,
+        **alert.as_json(),
         "ban_time": alert.ban_time,
         "fingerprint": alert.fingerprint,
-        "details": dict(alert.details),
-        "evidence": [
-            {"time": one.time, "message": one.message, "note": one.note} for one in alert.evidence
-        ],
     }
     # Escaped to ASCII: text of packets may hold lone surrogates, which SQLite refuses.
     return wall, alert.address, int(alert.proof is Proof.PROVEN), json.dumps(document)

@@ -11,7 +11,7 @@ Sans-IO. Alerts carry event time; ``now`` is node time (see docs/architecture.md
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shield.blocklist.allowlist import Allowlist
 from shield.blocklist.decision import Decision
@@ -31,6 +31,10 @@ MAX_RINGING = 60.0
 """A ringing call delays a ban by this many seconds at most: a scanner can let phones ring for ever."""
 FEW_MESSAGES = 5
 """A source with more requests than this is no stray packet of a forged flood."""
+
+ALLOWLISTED = "allowlisted"
+TRUSTED = "trusted source, and the evidence could be forged"
+FLOOD = "one of many new sources with the same look: a forged flood"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,10 @@ class Ruling:
     decision: Decision | None
     why: str
     """One line: the reason of the decision, or why there is none."""
+    waits: bool = False
+    """Nothing is decided yet: ``tick`` will give another ruling about the alert."""
+    again: bool = False
+    """The last word about an alert that waited."""
 
 
 @dataclass(slots=True)
@@ -99,6 +107,8 @@ class Policy:
         self._origin = origin
         self._made = 0
         self._held: dict[tuple[bytes, str], tuple[float, Alert]] = {}
+        self._let_go: list[Ruling] = []
+        """About alerts that no longer wait because a forged flood showed itself."""
         self._crowds: dict[str, Window] = {}
         self._floods: dict[str, float] = {}
         self._bans: RecentMap[Network, tuple[int, float]] = RecentMap(
@@ -117,21 +127,22 @@ class Policy:
         """
         if self._allowlist.covers(alert.source) is not None:
             self.stats.allowlisted += 1
-            return Ruling(alert, None, "allowlisted")
+            return Ruling(alert, None, ALLOWLISTED)
         if alert.proof is Proof.PROVEN:
             self._held.pop((alert.source, alert.scenario), None)
             return self._ban(alert, alert.time, now, banned=banned)
         if trusted:
             self.stats.trusted += 1
-            return Ruling(alert, None, "trusted source, and the evidence could be forged")
+            return Ruling(alert, None, TRUSTED)
         if self._flooded(alert):
             self.stats.forged_flood += 1
-            return Ruling(alert, None, "one of many new sources with the same look: a forged flood")
+            return Ruling(alert, None, FLOOD)
         if not alert.repeated:
             self.stats.held += 1
             if len(self._held) < MAX_HELD:
                 self._held.setdefault((alert.source, alert.scenario), (alert.time, alert))
-                return Ruling(alert, None, f"waits {self.settings.hold_time:.0f} s for a forged flood")
+                wait = f"waits {self.settings.hold_time:.0f} s for a forged flood"
+                return Ruling(alert, None, wait, waits=True)
         self._held.pop((alert.source, alert.scenario), None)
         return self._ban(alert, alert.time, now)
 
@@ -142,22 +153,26 @@ class Policy:
         trusted: Callable[[bytes, float], bool],
         ringing: Callable[[bytes, float], bool] = lambda _source, _time: False,
     ) -> list[Ruling]:
-        """Judge the held alerts whose time has come; ``time`` is event time.
+        """Give the last word about held alerts whose time has come; ``time`` is event time.
 
         While a call of the source rings it waits on: it may be answered and the source be trusted.
         """
-        rulings: list[Ruling] = []
+        rulings, self._let_go = self._let_go, []
         while self._held:
             key, (since, alert) = next(iter(self._held.items()))
             if time - since < self.settings.hold_time:
                 break
             del self._held[key]
             if self._floods.get(alert.scenario, 0.0) > alert.time:
-                continue
-            if time - alert.time < MAX_RINGING and ringing(alert.source, time):
+                rulings.append(Ruling(alert, None, FLOOD, again=True))
+            elif time - alert.time < MAX_RINGING and ringing(alert.source, time):
                 self._held[key] = (time, alert)
-            elif not trusted(alert.source, time) and self._allowlist.covers(alert.source) is None:
-                rulings.append(self._ban(alert, time, now))
+            elif self._allowlist.covers(alert.source) is not None:
+                rulings.append(Ruling(alert, None, ALLOWLISTED, again=True))
+            elif trusted(alert.source, time):
+                rulings.append(Ruling(alert, None, TRUSTED, again=True))
+            else:
+                rulings.append(replace(self._ban(alert, time, now), again=True))
         return rulings
 
     def _flooded(self, alert: Alert) -> bool:
@@ -175,7 +190,7 @@ class Policy:
                 self.stats.floods += 1
             self._floods[name] = time + self.settings.flood_time
             for key in [key for key in self._held if key[1] == name]:
-                del self._held[key]
+                self._let_go.append(Ruling(self._held.pop(key)[1], None, FLOOD, again=True))
         return self._floods.get(name, 0.0) > time
 
     def _escalated(self, ban_time: float, repeats: int) -> float:

@@ -60,8 +60,8 @@ class Guard(Protocol):
         """Tell whether a banned network holds ``address``."""
         ...
 
-    def hit(self, address: bytes) -> None:
-        """Hear that a frame of banned ``address`` was skipped."""
+    def hit(self, address: bytes, time: float) -> None:
+        """Hear that a frame of banned ``address`` was skipped; it came at event time ``time``."""
         ...
 
 
@@ -74,7 +74,7 @@ class _Open:
     def covers(self, address: bytes) -> bool:  # noqa: ARG002 - the Guard protocol
         return False
 
-    def hit(self, address: bytes) -> None:
+    def hit(self, address: bytes, time: float) -> None:
         """Never called."""
 
 
@@ -105,7 +105,7 @@ class Decoder:
             guard = self._guard
             if source in guard.hosts or (guard.networks and guard.covers(source)):
                 stats.skipped += 1
-                guard.hit(source)
+                guard.hit(source, time)
                 return ()
             ports = self._ports
             if (
@@ -141,21 +141,22 @@ class Decoder:
             source = source_of(data, at)
             if isinstance(source, Reject):
                 packet = source
-            elif self._banned(source):
+            elif self._banned(source, time):
                 return ()
             else:
                 packet = read_ip(data, at)
         if packet is DECLINED:
             packet = self._ask_scapy(time, data, linktype)
-            if not isinstance(packet, Reject) and isinstance(at, Reject) and self._banned(packet.source):
+            unasked = b"" if isinstance(packet, Reject) else packet.source
+            if isinstance(at, Reject) and unasked and self._banned(unasked, time):
                 return ()
         return self.take(time, packet)
 
-    def _banned(self, source: bytes) -> bool:
+    def _banned(self, source: bytes, time: float) -> bool:
         guard = self._guard
         if source in guard.hosts or (guard.networks and guard.covers(source)):
             self.stats.skipped += 1
-            guard.hit(source)
+            guard.hit(source, time)
             return True
         return False
 

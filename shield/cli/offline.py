@@ -48,32 +48,20 @@ def journal_decisions(text: str, why: str) -> list[dict[str, Any]]:
 
 def journal_show(value: str, why: str) -> dict[str, Any]:
     """Tell of one address or network what the journal holds, in the shape of ``show``."""
+    from shield.blocklist.story import story
+
     network, now = Network.parse(value), time.time()
     with _journal(why) as journal:
         live = journal.load(now, now)
-        covering = [d for d in live.decisions if d.until > now and d.network.contains(network)]
-        allowed = [
-            entry.as_json(now)
-            for entry in live.allowed
-            if any(allowed.contains(network) for allowed in entry.networks)
-        ]
-        alerts = journal.alerts(value, HISTORY)
-        history = [_past(row) for row in journal.history(value, HISTORY)]
-    known = "watched" if alerts or history else "unknown"
-    return {
-        "value": value,
-        "state": "allowed" if allowed else "banned" if covering else known,
-        "decisions": [decision.as_json(now) for decision in covering],
-        "allowlist": allowed[0] if allowed else None,
-        "alerts": alerts,
-        "history": history,
-        "source": None,
-    }
-
-
-def _past(row: dict[str, Any]) -> dict[str, Any]:
-    """Bring a line of history under the keys that the daemon gives it."""
-    return {**row, "time": row["at"], "kind": row["change"], "reason": row["why"] or row["reason"]}
+        allowed = (entry for entry in live.allowed if any(n.contains(network) for n in entry.networks))
+        return story(
+            value,
+            now,
+            decisions=[d for d in live.decisions if d.until > now and d.network.contains(network)],
+            allowed=next(allowed, None),
+            alerts=journal.alerts(value, HISTORY),
+            history=journal.history(value, HISTORY),
+        )
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ __all__ = ["show"]
 
 _STATES = {"banned": "red", "allowed": "green", "watched": "yellow"}
 _SHORT = 3
-"""Evidence messages shown of each alert; --all shows every one."""
+"""Evidence messages shown of each alert (--all shows every one), and running counts of a source."""
 
 _HISTORY = (
     Column("time", "time", local_time, keep=8),
@@ -99,18 +99,23 @@ def _facts(answer: Answer) -> Iterable[str]:
         why = f" ({allowed['reason']})" if allowed.get("reason") else ""
         left = allowed.get("remaining")
         yield f"allowed by {allowed.get('value')}{why}" + (f", {seconds(left)} left" if left else "")
+    for key in ("first_seen", "last_seen"):
+        if answer.get(key) is not None:
+            yield f"{key.replace('_', ' ')} {local_time(answer[key])}"
     explained = answer.get("source") or {}
     source = explained.get("source") or explained
-    if source.get("first_seen") is not None:
-        yield f"first seen {local_time(source['first_seen'])}"
-    if source.get("last_seen") is not None:
-        yield f"last seen {local_time(source['last_seen'])}"
-    facts = {key: source.get(key) for key in ("messages", "trust", "score", "proof")}
-    known = [f"{key} {text}" for key, text in facts.items() if text]
+    known = [f"{key} {source[key]}" for key in ("messages", "trust") if source.get(key)]
     if known:
         yield ", ".join(known)
+    for row in list(source.get("scores") or ())[:_SHORT]:
+        yield f"counts for {row.get('scenario')}: {_score(row)}"
     if explained.get("skipped"):
         yield f"{explained['skipped']:,} packets skipped since it was banned"
+
+
+def _score(row: Mapping[str, Any]) -> str:
+    measure = f" ({row['measure']})" if row.get("measure") else ""
+    return f"{row.get('score')} of {row.get('limit')}{measure}"
 
 
 def alerts_of(answer: Answer) -> Sequence[Mapping[str, Any]]:
@@ -121,6 +126,8 @@ def alerts_of(answer: Answer) -> Sequence[Mapping[str, Any]]:
 def _print_alert_head(alert: Mapping[str, Any]) -> None:
     head = f"{local_time(alert.get('time'))}  {alert.get('scenario')}"
     facts = [f"{alert.get('proof', 'unproven')}", plural(int(alert.get("messages") or 0), "message")]
+    if alert.get("limit"):  # alerts of an old journal have none
+        facts.append(f"score {alert.get('score')} of {alert['limit']}")
     if alert.get("why"):
         facts.append(str(alert["why"]))
     text = wrap(f"  {printable(head)} ({printable(', '.join(facts))})", 4)
@@ -128,6 +135,10 @@ def _print_alert_head(alert: Mapping[str, Any]) -> None:
 
 
 def _print_evidence(alert: Mapping[str, Any], *, everything: bool) -> None:
+    if alert.get("limit"):
+        typer.echo(fit(f"    score: {_score(alert)}"))
+    for mark in alert.get("marks") or ():
+        typer.echo(fit(f"      {mark.get('weight')}: {mark.get('mark')}"))
     for name, text in _pairs(alert.get("details")):
         typer.echo(fit(f"    {name}: {text}"))
     evidence = list(alert.get("evidence") or ())

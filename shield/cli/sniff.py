@@ -178,11 +178,9 @@ class Sniffer:
 
 def row_of(verdict: Any) -> dict[str, Any]:
     """Flatten an alert and what was decided about it."""
-    from shield.pipeline import alert_json
-
     alert, decision = verdict.alert, verdict.decision
     return {
-        **alert_json(alert),
+        **alert.as_json(),
         "duration": None if decision is None else decision.duration,
         "why": f"ban {seconds(decision.duration)}" if decision and verdict.changes else verdict.why,
     }

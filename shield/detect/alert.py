@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from shield.net import unpack
 
@@ -65,6 +66,14 @@ class Alert:
     repeated: bool = True
     """False for a fingerprint seen once or twice, and while a call of the source rings: the policy
     then waits whether more sources look alike, or the source turns out to be good."""
+    score: int = 0
+    """What ``measure`` names, when the rule took it as enough."""
+    limit: int = 0
+    """The score that was needed."""
+    measure: str = ""
+    """What the score counts, for people: ``weight of marks``, ``requests a minute`` ..."""
+    marks: tuple[tuple[str, int], ...] = ()
+    """Signs of a tool that the last message showed, and what each weighs."""
     length: int | None = None
     """Prefix length that the rule wants banned in place of the address."""
     details: tuple[tuple[str, str], ...] = ()
@@ -75,3 +84,28 @@ class Alert:
     def address(self) -> str:
         """Text of the accused address."""
         return unpack(self.source)
+
+    def as_json(self) -> dict[str, Any]:
+        """The one shape in which an alert is shown everywhere."""
+        return {
+            "time": round(self.time, 6),
+            "value": self.address,
+            "scenario": self.scenario,
+            "kind": self.kind,
+            "proof": self.proof.value,
+            "proofs": list(self.proofs),
+            "severity": self.severity,
+            "confidence": self.confidence,
+            "score": self.score,
+            "limit": self.limit,
+            "measure": self.measure,
+            "marks": [{"mark": text, "weight": weight} for text, weight in self.marks],
+            "count": self.count,
+            "messages": self.messages,
+            "first_seen": round(self.first_seen, 6),
+            "details": dict(self.details),
+            "evidence": [
+                {"time": round(item.time, 6), "note": item.note, "message": item.message}
+                for item in self.evidence
+            ],
+        }

@@ -14,7 +14,8 @@ from shield.detect.alert import Alert, Proof
 from shield.detect.evidence import EvidenceStore
 from shield.detect.fields import FIELDS
 from shield.detect.plan import Plan, make_plan
-from shield.detect.rule import Rule
+from shield.detect.rule import Mark, Rule
+from shield.detect.scores import measure, scored
 from shield.detect.settings import DetectSettings
 from shield.detect.sources import SourceRecord, Sources
 from shield.detect.window import Bucket, Window
@@ -137,10 +138,10 @@ class Engine:
         trusted = record.trusted(event.time, self.trust_time)
         if not self._fits(rule, event, trusted=trusted):
             return None
-        marks: list[str] = []
+        marks: list[Mark] = []
         if rule.marks:
-            score, marks = rule.scores(event)
-            if score < rule.score:
+            weight, marks = rule.scores(event)
+            if weight < rule.score:
                 return None
         proven = bool(event.proofs & (rule.proof or 7))
         if rule.proof and not proven:
@@ -166,7 +167,7 @@ class Engine:
             return None
         counter.quiet_until = event.time + QUIET_TIME
         counter.proven_alert = reached
-        return self._alert(rule, event, record, count, proven=reached)
+        return self._alert(rule, event, record, count=count, limit=limit, marks=marks, proven=reached)
 
     def _fits(self, rule: Rule, event: SipEvent, *, trusted: bool) -> bool:  # noqa: PLR0911
         if rule.statuses and event.status not in rule.statuses:
@@ -227,13 +228,22 @@ class Engine:
         return True
 
     def _alert(
-        self, rule: Rule, event: SipEvent, record: SourceRecord, count: int, *, proven: bool
+        self,
+        rule: Rule,
+        event: SipEvent,
+        record: SourceRecord,
+        *,
+        count: int,
+        limit: int,
+        marks: Sequence[Mark],
+        proven: bool,
     ) -> Alert:
         self.stats.alerts += 1
         self.stats.by_rule[rule.name] += 1
         length = None
         if rule.network is not None:
             length = rule.network[0] if len(event.client) == 4 else rule.network[1]
+        score, needed = scored(rule, record, event.time, count=count, limit=limit, marks=marks)
         return Alert(
             time=event.time,
             source=event.client,
@@ -244,12 +254,16 @@ class Engine:
             severity=rule.severity,
             confidence=rule.confidence,
             count=count,
+            score=score,
+            limit=needed,
+            measure=measure(rule),
             messages=record.messages,
             first_seen=record.first_seen,
             ban_time=rule.ban_time,
             fingerprint=rule.fingerprint,
             repeated=(not rule.fingerprint or record.messages >= REPEATED)
             and event.time - record.progress_time > PROGRESS_TIME,
+            marks=tuple((mark.condition.text, mark.weight) for mark in marks),
             length=length,
             details=_details(rule, event),
             evidence=self.evidence.of(event.client),
@@ -284,11 +298,11 @@ def _group(name: str, event: SipEvent) -> Hashable:
     return FIELDS[name](event)
 
 
-def _note(rule: Rule, event: SipEvent, marks: Sequence[str]) -> str:
+def _note(rule: Rule, event: SipEvent, marks: Sequence[Mark]) -> str:
     parts = [rule.name]
     if event.status:
         parts.append(f"{event.kind.name.lower()} {event.status}")
-    parts += marks
+    parts += [mark.condition.text for mark in marks]
     return "; ".join(parts)
 
 

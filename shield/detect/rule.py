@@ -81,10 +81,10 @@ class Rule:
         """Whether one message is enough."""
         return self.max_retry == 1 and Kind.REQUEST in self.events and not self.rate
 
-    def scores(self, event: SipEvent) -> tuple[int, list[str]]:
-        """Sum of the weights of the marks that an event shows, and their texts."""
+    def scores(self, event: SipEvent) -> tuple[int, list[Mark]]:
+        """Sum of the weights of the marks that an event shows, and these marks."""
         found = [mark for mark in self.marks if mark.condition.holds(event)]
-        return sum(mark.weight for mark in found), [mark.condition.text for mark in found]
+        return sum(mark.weight for mark in found), found
 
 
 class _Table:

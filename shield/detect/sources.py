@@ -21,12 +21,13 @@ class SourceRecord:
     """One client address."""
 
     __slots__ = (
-        "_before", "_minute", "_now", "counters", "credit", "credit_time", "first_seen", "messages",
-        "progress_time", "refused",
+        "_before", "_minute", "_now", "counters", "credit", "credit_time", "first_seen", "last_seen",
+        "messages", "progress_time", "refused",
     )  # fmt: skip
 
     def __init__(self, time: float) -> None:
         self.first_seen = time
+        self.last_seen = time
         self.messages = 0
         self.credit = 0.0
         self.credit_time = 0.0
@@ -43,6 +44,7 @@ class SourceRecord:
         Two buckets; the older one counts by the part of it that is still inside the window.
         """
         self.messages += 1
+        self.last_seen = time
         minute = int(time) // RATE_WINDOW
         # Packets of the minute before arrive late and count now; a clock set back begins anew.
         if minute > self._minute or minute < self._minute - 1:
@@ -50,8 +52,10 @@ class SourceRecord:
             self._minute = minute
             self._now = 0
         self._now += 1
-        if not self._before:
-            return self._now
+        return self._now if not self._before else self.rate(time)
+
+    def rate(self, time: float) -> int:
+        """Requests of the last RATE_WINDOW seconds, right after one was counted."""
         return self._now + int(self._before * (1.0 - (time % RATE_WINDOW) / RATE_WINDOW))
 
     def succeeded(self, time: float, half_life: float) -> None:

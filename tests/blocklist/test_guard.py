@@ -51,14 +51,15 @@ def test_an_allowed_address_in_a_banned_network_passes() -> None:
 
 
 def test_hits_are_counted_by_address_until_the_ban_ends() -> None:
-    """The total goes on."""
+    """The time of the last one is known; the total goes on."""
     guard = Guard(lambda _address: None)
     guard.insert(Network.host(HOST))
-    for _ in range(3):
-        guard.hit(HOST)
-    assert guard.hits_of(HOST) == 3
+    assert guard.last_hit(HOST) is None
+    for time in (5.0, 6.0, 7.5):
+        guard.hit(HOST, time)
+    assert (guard.hits_of(HOST), guard.last_hit(HOST)) == (3, 7.5)
     guard.discard(Network.host(HOST))
-    assert guard.hits_of(HOST) == 0
+    assert (guard.hits_of(HOST), guard.last_hit(HOST)) == (0, None)
     assert guard.hits == 3
 
 
@@ -67,9 +68,9 @@ def test_counters_are_bounded_and_the_active_are_kept(monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "MAX_COUNTED", 10)
     guard = Guard(lambda _address: None)
     for n in range(1000):
-        guard.hit(n.to_bytes(4, "big"))
+        guard.hit(n.to_bytes(4, "big"), float(n))
         if n % 5 == 0:
-            guard.hit(HOST)
+            guard.hit(HOST, float(n))
         assert len(guard._newer) + len(guard._older) <= 20
     assert guard.hits_of(HOST) == 200
     assert guard.hits_of(bytes(4)) == 0

@@ -237,6 +237,20 @@ def test_alerts_come_back_with_their_evidence(opened: Journal) -> None:
     assert opened.alerts("192.0.2.2") == []
 
 
+def test_the_score_of_an_alert_comes_back(opened: Journal) -> None:
+    """With its limit, what was added up and each mark; alerts from before scores are read too."""
+    marks = (("from.tag regex x", 4), ("call-id prefix c", 5))
+    opened.record_alert(replace(alert(), score=9, limit=4, measure="weight of marks", marks=marks), WALL)
+    old = '{"value": "192.0.2.1", "scenario": "sip-scan", "time": 1.0}'
+    opened._file.write(
+        1, lambda db: db.execute("INSERT INTO alerts VALUES (1, '192.0.2.1', 0, ?)", [old])
+    )
+    before, found = opened.alerts("192.0.2.1")
+    assert (found["score"], found["limit"], found["measure"]) == (9, 4, "weight of marks")
+    assert found["marks"] == [{"mark": text, "weight": weight} for text, weight in marks]
+    assert "score" not in before
+
+
 def test_alerts_of_one_source_are_bounded(settings: JournalSettings) -> None:
     """The newest stay; other sources lose nothing."""
     small = Journal(replace(settings, max_alerts_per_source=3))

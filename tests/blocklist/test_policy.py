@@ -226,10 +226,11 @@ def test_a_single_packet_waits_and_is_then_banned() -> None:
     made = policy()
     ruling = made.decide(stray("192.0.2.9"), NOW, trusted=False)
     assert ruling.decision is None
-    assert ruling.why == "waits 10 s for a forged flood"
+    assert (ruling.why, ruling.waits, ruling.again) == ("waits 10 s for a forged flood", True, False)
     assert released(made, 9.9) == []
     (ruling,) = made.tick(EVENT + 10.0, NOW + 10.0, nobody)
     assert ruling.decision is not None
+    assert (ruling.waits, ruling.again) == (False, True)
     assert (ruling.decision.time, ruling.decision.until) == (EVENT + 10.0, NOW + 310.0)
     assert released(made, 99.0) == []
     assert made.stats.held == 1
@@ -256,7 +257,10 @@ def test_who_turns_out_good_while_waiting_is_spared() -> None:
     """A carrier whose call was ringing when forged packets came in his name has answered since."""
     made = policy()
     assert decided(made, alert(repeated=False)) is None
-    assert made.tick(EVENT + 10.0, NOW, lambda source, _: source == pack("192.0.2.9")) == []
+    (ruling,) = made.tick(EVENT + 10.0, NOW, lambda source, _: source == pack("192.0.2.9"))
+    assert (ruling.decision, ruling.why, ruling.again) == (
+        None, "trusted source, and the evidence could be forged", True,
+    )  # fmt: skip
     assert released(made, 99.0) == []
 
 
@@ -291,7 +295,8 @@ def test_who_is_allowed_while_waiting_is_spared() -> None:
     made = Policy(PolicySettings(), allowlist, "node1")
     assert decided(made, stray("192.0.2.9")) is None
     allowlist.add("192.0.2.9", NOW)
-    assert released(made, 99.0) == []
+    (ruling,) = made.tick(EVENT + 99.0, NOW + 99.0, nobody)
+    assert (ruling.decision, ruling.why, ruling.again) == (None, "allowlisted", True)
 
 
 def test_eight_new_sources_may_look_alike() -> None:
@@ -312,6 +317,19 @@ def test_a_forged_flood_bans_nobody() -> None:
     assert (made.stats.floods, made.stats.forged_flood) == (1, 21)
     assert decided(made, alert("192.0.2.99", 30.0, fingerprint=True)) is None
     assert decided(made, alert("192.0.2.99", 70.0, fingerprint=True)) is not None
+
+
+def test_each_that_waited_for_a_flood_gets_a_last_word() -> None:
+    """Eight wait when the ninth shows the flood: the next tick says of each that it was part of it."""
+    made = policy()
+    for number in range(1, 10):
+        decided(made, stray(f"192.0.2.{number}"))
+    rulings = made.tick(EVENT + 0.5, NOW + 0.5, nobody)
+    assert [ruling.alert.address for ruling in rulings] == [f"192.0.2.{n}" for n in range(1, 9)]
+    assert {(r.decision, r.why, r.waits, r.again) for r in rulings} == {
+        (None, "one of many new sources with the same look: a forged flood", False, True)
+    }
+    assert made.tick(EVENT + 99.0, NOW + 99.0, nobody) == []
 
 
 def test_a_flood_stops_its_own_fingerprint_only() -> None:

@@ -41,7 +41,7 @@ class Banned:
     def covers(self, address: bytes) -> bool:
         return any(network.contains(Network.host(address)) for network in self.networks)
 
-    def hit(self, address: bytes) -> None:
+    def hit(self, address: bytes, time: float) -> None:
         self.hits.append(address)
 
 

@@ -30,6 +30,8 @@ def answer(decision: Any) -> dict[str, Any]:
             }
         ],
         "history": [{"time": 1600000000.0, "kind": "expired", "scenario": "old", "duration": 60.0}],
+        "first_seen": 1600000000.0,
+        "last_seen": 1600000099.0,
         "source": {
             "source": {"first_seen": 1600000000.0, "messages": 12, "trust": None},
             "skipped": 77,
@@ -119,3 +121,43 @@ def test_an_alert_that_comes_again_shows_its_evidence_once(
     assert "waits 10 s" in out
     assert "12 wrong passwords" in out
     assert out.count("REGISTER sip:0") == 1
+
+
+def test_show_tells_the_score(shield: Any, daemon: Any, answer: Any) -> None:
+    """Score, what was needed, what it adds up; each mark with its weight; running counts."""
+    scored = {
+        "score": 9,
+        "limit": 4,
+        "measure": "weight of marks",
+        "marks": [
+            {"mark": "from.tag regex x", "weight": 4},
+            {"mark": "user-agent prefix y", "weight": 5},
+        ],
+    }
+    answer["alerts"] = [{**answer["alerts"][0], **scored}]
+    near = {
+        "scenario": "user-enumeration",
+        "score": 3,
+        "limit": 6,
+        "measure": "different values of user",
+    }
+    answer["source"]["source"]["scores"] = [near]
+    daemon.answers["show"] = answer
+    out = shield("show", "203.0.113.5").stdout
+    for line in (
+        "(proven, 12 messages, score 9 of 4)",
+        "    score: 9 of 4 (weight of marks)",
+        "      4: from.tag regex x",
+        "      5: user-agent prefix y",
+        "  counts for user-enumeration: 3 of 6 (different values of user)",
+    ):
+        assert line in out
+
+
+def test_show_tells_first_and_last_seen(shield: Any, daemon: Any, answer: Any) -> None:
+    """Both times stand there, whether the node remembers the source or the journal its alerts."""
+    for source in (answer["source"], None):
+        daemon.answers["show"] = {**answer, "source": source}
+        out = shield("show", "203.0.113.5", env={"TZ": "UTC"}).stdout
+        assert "first seen 2020-09-1" in out
+        assert "last seen 2020-09-1" in out

@@ -355,6 +355,7 @@ def test_an_alert_says_what_an_operator_asks() -> None:
     assert (alert.severity, alert.confidence, alert.ban_time) == (4, 3, 7_200.0)
     assert (alert.time, alert.first_seen) == (START + 7, START)
     assert (alert.count, alert.messages, len(alert.evidence)) == (3, 3, 3)
+    assert (alert.score, alert.limit, alert.measure) == (3, 3, "matching messages in 10m")
     assert (alert.fingerprint, alert.repeated, alert.length) == (False, True, None)
     assert dict(alert.details) == {
         "rule": "d",
@@ -366,6 +367,18 @@ def test_an_alert_says_what_an_operator_asks() -> None:
         "target": f"{SERVER}:5060",
     }
     assert (made.stats.alerts, made.stats.by_rule["r0"]) == (1, 1)
+
+
+def test_an_alert_lists_the_marks_that_made_its_score() -> None:
+    """Two of three marks are in the message, and they weigh more than was needed."""
+    marks = (("user-agent", "phone", 2), ("call-id", "c", 7), ("uri", "nowhere", 5))
+    tables = [f"[[mark]]\nfield = '{name}'\nprefix = '{text}'\nweight = {n}" for name, text, n in marks]
+    made = engine("\n".join(["score = 3", *tables]))
+    (alert,) = made.observe(event(0))
+    assert (alert.score, alert.limit, alert.measure) == (9, 3, "weight of marks")
+    assert alert.marks == (("user-agent prefix phone", 2), ("call-id prefix c", 7))
+    shown = alert.as_json()
+    assert shown["marks"][1] == {"mark": "call-id prefix c", "weight": 7}
 
 
 def test_an_alert_about_unreadable_bytes_has_an_address() -> None:

@@ -136,7 +136,9 @@ def test_marks_add_up() -> None:
     )
     payload = request()
     event = SipEvent(Kind.REQUEST, datagram(payload), read_request(payload), b"")
-    assert rule.scores(event) == (3, ["user-agent set ['phone/1']", "call-id prefix c"])
+    score, marks = rule.scores(event)
+    assert score == 3
+    assert [mark.condition.text for mark in marks] == ["user-agent set ['phone/1']", "call-id prefix c"]
 
 
 @pytest.mark.parametrize(
