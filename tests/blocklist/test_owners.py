@@ -40,7 +40,7 @@ def test_saved_packets_are_counted_for_the_node_that_decided() -> None:
         guard.insert(network)
         owners.begin(network, origin)
     for text in ("192.0.2.1", "192.0.2.1", "198.51.100.77", "192.0.2.2"):
-        guard.hit(pack(text))
+        guard.hit(pack(text), 1.0)
     assert (owners.saved, guard.hits) == ({"a": 2, "b": 1}, 4)
     guard.discard(NET)
     assert owners.networks["b"] == 0
