@@ -1,0 +1,40 @@
+"""Names of nodes and clusters: what may be one, and how certificates hold them."""
+
+from __future__ import annotations
+
+import re
+
+from shield.errors import InputError
+
+__all__ = ["MAX_NAME", "check_name", "is_name", "node_name", "node_uri"]
+
+MAX_NAME = 63
+"""Characters of a name: one label of DNS, and a common name takes 64 (RFC 5280 appendix A)."""
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
+
+
+def is_name(text: str) -> bool:
+    """Whether ``text`` may be the name of a node or cluster."""
+    return _NAME.fullmatch(text) is not None
+
+
+def check_name(name: str, what: str = "node name") -> str:
+    """Give back the name of a node or cluster; raises InputError unless it is fit to be one."""
+    if not is_name(name):
+        raise InputError(
+            f"{what} {name[:80]!r}: must be 1 to {MAX_NAME} of a-z, 0-9, '.' and '-', "
+            "a letter or digit at both ends"
+        )
+    return name
+
+
+def node_name(host: str) -> str:
+    """Turn the name of a host into that of a node (lower case, ``_`` and the like become ``-``)."""
+    name = re.sub(r"[^a-z0-9.-]", "-", host.lower())[:MAX_NAME].strip(".-")
+    return name or "node"
+
+
+def node_uri(cluster: str, node: str) -> str:
+    """Name of a node with its cluster, as certificates hold it."""
+    return f"shield:{cluster}/{node}"
