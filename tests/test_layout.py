@@ -21,6 +21,7 @@ WITHOUT_TEST = {
     "shield/capture/source.py": "a Protocol and a tuple",
     "shield/firewall/backend.py": "a Protocol and a tuple",
     "shield/detect/alert.py": "values without behaviour",
+    "shield/cluster/capability.py": "two Protocols and values without behaviour",
 }
 """Source files that need no test file, and why."""
 
@@ -29,6 +30,12 @@ TESTED_BY = {
     "shield/firewall/registry.py": "tests/firewall/test_settings.py",
     "shield/blocklist/journal_file.py": "tests/blocklist/test_journal.py",
     "shield/blocklist/journal_rows.py": "tests/blocklist/test_journal.py",
+    "shield/cluster/events.py": "tests/cluster/test_core.py",
+    "shield/cluster/link.py": "tests/cluster/test_core.py",
+    "shield/cluster/links.py": "tests/cluster/test_core.py",
+    "shield/cluster/member.py": "tests/cluster/test_membership.py",
+    "shield/cluster/outlet.py": "tests/cluster/test_core.py",
+    "shield/cluster/post.py": "tests/cluster/test_core.py",
     "shield/blocklist/readers.py": "tests/blocklist/test_formats.py",
     "shield/blocklist/readers_kernel.py": "tests/blocklist/test_formats.py",
 }

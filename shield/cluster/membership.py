@@ -1,0 +1,238 @@
+"""Membership: who is in the cluster, in which state, and by which way each one is reached.
+
+Every member signs a record of itself with its neighbours; records are flooded, and everybody computes
+from them who can be reached. All changes of state are made here, by the table in ``member``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from shield.cluster.identity import Identity
+from shield.cluster.member import (
+    ENABLED,
+    LEAVING,
+    MAX_LINKS,
+    TRANSITIONS,
+    Happening,
+    Member,
+    MemberState,
+    Record,
+)
+from shield.cluster.messages import MAX_ADDRESSES, MemberNews
+from shield.cluster.routing import LINK_COST, Route, routes
+from shield.cluster.settings import Address
+from shield.errors import RemoteError
+
+__all__ = ["MAX_MEMBERS", "Change", "Membership"]
+
+MAX_MEMBERS = 1024
+"""Members remembered, dead ones too; the mesh is meant for about 64."""
+
+FLAPS = 4
+"""A neighbour whose connection came up so often within FLAP_SECONDS is held: it is used again when it
+has been up for a while, longer each time, so that one bad cable does not keep all nodes busy."""
+FLAP_SECONDS = 60.0
+HOLD_SECONDS = 5.0
+MAX_HOLD = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A member's state changed."""
+
+    member: Member
+    before: MemberState | None
+    """None for one that was not known."""
+
+
+@dataclass(slots=True)
+class _Neighbour:
+    """Our own connection to another node."""
+
+    up: bool = False
+    ups: deque[float] = field(default_factory=lambda: deque(maxlen=64))
+    held_until: float = 0.0
+
+
+class Membership:
+    """What one node knows of all others. Gives changes; does not send."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        incarnation: int,
+        addresses: Iterable[Address],
+        relay_cost: int,
+        software: str,
+        dead_after: float,
+    ) -> None:
+        self.identity = identity
+        self.incarnation = incarnation
+        self.members: dict[str, Member] = {}
+        """By name, without this node."""
+        self.routes: dict[str, Route] = {}
+        self.enabled = True
+        self.leaving = False
+        self.renamed = 0
+        """How often somebody else's record with our name and a higher incarnation was met."""
+        self._addresses = tuple(addresses)[:MAX_ADDRESSES]
+        self._relay_cost = relay_cost
+        self._software = software
+        self._dead_after = dead_after
+        self._neighbours: dict[str, _Neighbour] = {}
+        self._sequence = 0
+        self._said: Record | None = None
+        self.news = self._sign(0.0)
+        """Our own signed record, as it is now."""
+
+    @property
+    def name(self) -> str:
+        """Name of this node."""
+        return self.identity.name
+
+    @property
+    def record(self) -> Record:
+        """What we say of ourselves."""
+        assert self._said is not None
+        return self._said
+
+    # --- our connections --------------------------------------------------------------------
+
+    def link_up(self, peer: str, now: float) -> None:
+        """A connection to ``peer`` works; it is used unless it has flapped."""
+        neighbour = self._neighbours.setdefault(peer, _Neighbour())
+        neighbour.up = True
+        neighbour.ups.append(now)
+        flaps = sum(now - moment < FLAP_SECONDS for moment in neighbour.ups)
+        if flaps > FLAPS:
+            neighbour.held_until = now + min(HOLD_SECONDS * 2 ** (flaps - FLAPS - 1), MAX_HOLD)
+
+    def link_down(self, peer: str) -> None:
+        """The connection to ``peer`` is gone."""
+        if neighbour := self._neighbours.get(peer):
+            neighbour.up = False
+
+    def held(self, peer: str, now: float) -> float:
+        """Seconds that a connection is still held back because it flapped."""
+        neighbour = self._neighbours.get(peer)
+        return max(0.0, neighbour.held_until - now) if neighbour is not None else 0.0
+
+    def links(self, now: float) -> dict[str, int]:
+        """Our usable connections and their cost."""
+        found = {
+            name: LINK_COST
+            for name, neighbour in self._neighbours.items()
+            if neighbour.up and neighbour.held_until <= now and name in self.members
+        }
+        return dict(list(found.items())[:MAX_LINKS])
+
+    # --- records ----------------------------------------------------------------------------
+
+    def advertise(self, now: float) -> MemberNews | None:
+        """Our record signed anew, if what it says has changed since the last call."""
+        fresh = self._record(now)
+        if self._said is not None and fresh[3:] == self._said[3:] and fresh[1] == self._said[1]:
+            return None
+        self.news = self._sign(now)
+        return self.news
+
+    def accept(
+        self, news: MemberNews, wall: float, revoked: Mapping[str, float], now: float
+    ) -> list[Change] | None:
+        """Take a member's record; gives the changes that follow, None when it is not news.
+
+        Raises RemoteError for one that must not be believed.
+        """
+        record, certificate = Record.read(news, self.identity.authority)
+        if record.name == self.name:
+            # From before our restart, with a clock that was ahead of ours: speak louder than it.
+            if record.version > self.record.version and record.certificate:
+                self.incarnation = max(self.incarnation, record.incarnation + 1)
+                self.renamed += 1
+            return None
+        known = self.members.get(record.name)
+        if known is not None and record.version <= known.record.version:
+            return None
+        certificate.check(wall, revoked)
+        if known is None:
+            if len(self.members) >= MAX_MEMBERS:
+                raise RemoteError("too_many_members", record.name)
+            state = MemberState.LEFT if record.leaving else MemberState.DEAD
+            self.members[record.name] = Member(record, certificate, news, state, now)
+            return [*self.recompute(now), *self._stranger(record.name)]
+        known.record, known.certificate, known.news = record, certificate, news
+        changes = self._happens(known, Happening.LEFT, now) if record.leaving else []
+        return changes + self.recompute(now)
+
+    def remove(self, name: str) -> Member | None:
+        """Forget a member, until it shows up again."""
+        self._neighbours.pop(name, None)
+        self.routes.pop(name, None)
+        return self.members.pop(name, None)
+
+    # --- who can be reached -----------------------------------------------------------------
+
+    def recompute(self, now: float) -> list[Change]:
+        """Find the ways anew; gives the changes of state that follow."""
+        links = self.links(now)
+        records = {name: member.record for name, member in self.members.items()}
+        self.routes = {
+            name: route for name, route in routes(self.name, links, records).items() if name in records
+        }
+        changes: list[Change] = []
+        for name, member in self.members.items():
+            if name not in self.routes:
+                changes += self._happens(member, Happening.LOST, now)
+            elif not member.record.leaving:
+                changes += self._happens(member, Happening.REACHED, now)
+        return changes
+
+    def tick(self, now: float) -> list[Change]:
+        """Let time pass: held connections are used again, suspects die."""
+        changes = self.recompute(now)
+        for member in self.members.values():
+            if member.state is MemberState.SUSPECT and now - member.since >= self._dead_after:
+                changes += self._happens(member, Happening.TIMED_OUT, now)
+        return changes
+
+    def reachable(self, name: str) -> bool:
+        """Whether a message can get to a member that takes part."""
+        member = self.members.get(name)
+        return member is not None and name in self.routes and member.record.enabled
+
+    def _happens(self, member: Member, happening: Happening, now: float) -> list[Change]:
+        before = member.state
+        after = TRANSITIONS.get((before, happening))
+        if after is None:
+            return []
+        member.state, member.since = after, now
+        member.changes += 1
+        return [Change(member, before)]
+
+    def _stranger(self, name: str) -> list[Change]:
+        """A member not known before that cannot be reached is told as well."""
+        member = self.members[name]
+        return [] if member.changes else [Change(member, None)]
+
+    def _record(self, now: float) -> Record:
+        flags = (ENABLED if self.enabled else 0) | (LEAVING if self.leaving else 0)
+        return Record(
+            self.name,
+            self.incarnation,
+            self._sequence,
+            self.identity.certificate,
+            self._addresses,
+            tuple(sorted(self.links(now).items())),
+            self._relay_cost,
+            flags,
+            self._software,
+        )
+
+    def _sign(self, now: float) -> MemberNews:
+        self._sequence += 1
+        self._said = self._record(now)
+        return self._said.sign(self.identity)

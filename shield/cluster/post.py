@@ -1,0 +1,238 @@
+"""Post: messages of capabilities, from and to this node, direct or over others.
+
+The sender of a message is proven: directly by the certificate of the link, over others by the origin's
+signature, which the destination checks. Who hands a parcel on needs no trust: it cannot change it, and
+an old one is not taken twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shield.cluster.capability import Capability, Incoming, SendResult
+from shield.cluster.link import Link, LinkState
+from shield.cluster.membership import Membership
+from shield.cluster.messages import MAX_BODY, Data, Kind, Routed, encode_message
+from shield.cluster.requests import Answers, Requests
+from shield.cluster.routing import Parcel, Seen
+from shield.errors import RemoteError
+from shield.wire import pack_value, unpack_value
+
+__all__ = ["Post", "PostStats"]
+
+
+@dataclass(slots=True)
+class PostStats:
+    """Counters of one capability."""
+
+    sent: int = 0
+    received: int = 0
+    not_sent: int = 0
+    """Nobody was reachable, or too much waited already."""
+
+
+class Post:
+    """Sends and delivers for one node. ``links``: the connections that work, by peer."""
+
+    def __init__(self, membership: Membership, links: Mapping[str, Link], start: int) -> None:
+        self.capabilities: dict[str, Capability] = {}
+        self.stats: dict[str, PostStats] = {}
+        self.requests = Requests(start)
+        self.errors: Counter[str] = Counter()
+        """Messages that were refused, by reason."""
+        self.relayed = 0
+        """Parcels handed on between others."""
+        self.wake: Callable[[], None] = lambda: None
+        """Called when there is something to send."""
+        self._membership = membership
+        self._links = links
+        self._sequence = 0
+        self._seen: dict[str, Seen] = {}
+
+    def add(self, capability: Capability) -> None:
+        """Let a feature take part; raises ValueError when its name is taken."""
+        if capability.name in self.capabilities:
+            raise ValueError(f"a capability {capability.name!r} is there already")
+        self.capabilities[capability.name] = capability
+        self.stats[capability.name] = PostStats()
+
+    # --- from this node ---------------------------------------------------------------------
+
+    def send(self, node: str, message: Data, now: float) -> SendResult:
+        """Send to one node, perhaps this one."""
+        return self._send_packed(node, message, None, now)
+
+    def broadcast(self, message: Data, now: float, *, include_self: bool = False) -> SendResult:
+        """Send to everybody who can be reached; SENT when at least one got it on its way."""
+        if not self._membership.enabled:
+            return SendResult.LOCAL_DISABLED
+        frame = _packed(message)
+        if frame is None:
+            return self._count(message, SendResult.FAILED)
+        results = [self._send_packed(node, message, frame, now) for node in self.reachable()]
+        if include_self:
+            results.append(self._send_packed(self._membership.name, message, frame, now))
+        if not results:
+            return self._count(message, SendResult.UNREACHABLE)
+        return max(results)
+
+    def ask(
+        self,
+        nodes: tuple[str, ...],
+        capability: str,
+        body: Any,
+        *,
+        timeout: float,
+        now: float,
+        done: Callable[[Answers], None],
+    ) -> SendResult:
+        """Ask nodes; ``done`` gets the answers once, at the latest after ``timeout`` seconds.
+
+        It is not called when the result is not SENT.
+        """
+        if not self._membership.enabled:
+            return SendResult.LOCAL_DISABLED
+        tag = self.requests.open(nodes, timeout, now, done)
+        if tag is None:
+            return SendResult.FAILED
+        message = Data(capability, Kind.REQUEST, tag, body)
+        frame = _packed(message)
+        if frame is None or not nodes:
+            self.requests.cancel(tag)
+            return SendResult.UNREACHABLE if frame is not None else SendResult.FAILED
+        sent = [node for node in nodes if self._membership.reachable(node) or node == self.name]
+        if not sent:
+            self.requests.cancel(tag)
+            return SendResult.UNREACHABLE
+        for node in nodes:
+            if self._send_packed(node, message, frame, now) is not SendResult.SENT:
+                self.requests.not_sent(tag, node)
+        return SendResult.SENT
+
+    def reachable(self) -> tuple[str, ...]:
+        """Everybody who can be reached and takes part, without this node."""
+        membership = self._membership
+        return tuple(name for name in membership.routes if membership.reachable(name))
+
+    def can_reach(self, node: str) -> bool:
+        """Whether a message can get to the node."""
+        return self._membership.reachable(node)
+
+    @property
+    def name(self) -> str:
+        """Name of this node."""
+        return self._membership.name
+
+    def _send_packed(self, node: str, message: Data, frame: bytes | None, now: float) -> SendResult:
+        membership = self._membership
+        if not membership.enabled:
+            return SendResult.LOCAL_DISABLED
+        if node == membership.name:
+            # Through the codec, so that a capability sees the same from itself as from others.
+            self.deliver(node, message._replace(body=unpack_value(pack_value(message.body))), now)
+            return SendResult.SENT
+        if not membership.reachable(node):
+            return self._count(message, SendResult.UNREACHABLE)
+        hop = membership.routes[node].next_hop
+        link = self._links.get(hop)
+        if link is None:
+            return self._count(message, SendResult.UNREACHABLE)
+        frame = frame or _packed(message)
+        if frame is None:
+            return self._count(message, SendResult.FAILED)
+        if hop != node:
+            self._sequence += 1
+            parcel = Parcel(membership.name, membership.incarnation, self._sequence, node, *message)
+            frame = encode_message(parcel.sign(membership.identity))
+        sent = link.send_frame(frame)
+        self.wake()
+        return self._count(message, SendResult.SENT if sent else SendResult.FAILED)
+
+    def _count(self, message: Data, result: SendResult) -> SendResult:
+        if stats := self.stats.get(message.capability):
+            if result is SendResult.SENT:
+                stats.sent += 1
+            else:
+                stats.not_sent += 1
+        return result
+
+    # --- to this node -----------------------------------------------------------------------
+
+    def take(self, link: Link, message: Data, now: float) -> None:
+        """A message from a neighbour itself."""
+        if link.peer not in self._membership.members:
+            raise RemoteError("unknown_sender", link.peer)
+        self.deliver(link.peer, message, now)
+
+    def take_routed(self, link: Link, routed: Routed, now: float) -> None:
+        """A parcel: for this node, or to be handed on. Raises RemoteError when it is not right."""
+        parcel = Parcel.read(routed)
+        membership = self._membership
+        if parcel.destination != membership.name:
+            self._hand_on(link, routed, parcel)
+            return
+        member = membership.members.get(parcel.origin)
+        if member is None:
+            raise RemoteError("unknown_sender", parcel.origin)
+        if not member.certificate.verify(routed.signature, routed.body):
+            raise RemoteError("forged_origin", f"a parcel of {parcel.origin} by way of {link.peer}")
+        if parcel.incarnation < member.record.incarnation:
+            raise RemoteError("replayed", parcel.origin)
+        if not self._seen.setdefault(parcel.origin, Seen()).first(parcel.incarnation, parcel.sequence):
+            raise RemoteError("replayed", parcel.origin)
+        message = Data(parcel.capability, parcel.kind, parcel.tag, parcel.body)
+        self.deliver(parcel.origin, message, now)
+
+    def deliver(self, sender: str, message: Data, now: float) -> None:
+        """Give a message to its capability, or an answer to its question."""
+        if not self._membership.enabled:
+            self.errors["local_disabled"] += 1
+            return
+        try:
+            kind = Kind(message.kind)
+        except ValueError:
+            raise RemoteError("shape", f"Data: kind {message.kind}") from None
+        if kind in (Kind.REPLY, Kind.FAILURE):
+            self.requests.answer(sender, kind, message.tag, message.body)
+            return
+        capability = self.capabilities.get(message.capability)
+        incoming = Incoming(sender, kind, message.tag, message.body)
+        if capability is None:
+            self.errors["no_capability"] += 1
+            self.fail(message.capability, incoming, "no such capability", now)
+            return
+        self.stats[message.capability].received += 1
+        try:
+            capability.receive(incoming, now)
+        except RemoteError as error:
+            self.errors[f"{message.capability}: {error.reason}"] += 1
+            self.fail(message.capability, incoming, str(error), now)
+
+    def fail(self, capability: str, incoming: Incoming, why: str, now: float) -> SendResult:
+        """Tell somebody who asked that it could not be done; nothing for a message without question."""
+        if incoming.kind is not Kind.REQUEST:
+            return SendResult.FAILED
+        return self.send(incoming.sender, Data(capability, Kind.FAILURE, incoming.tag, why[:200]), now)
+
+    def _hand_on(self, link: Link, routed: Routed, parcel: Parcel) -> None:
+        route = self._membership.routes.get(parcel.destination)
+        onward = self._links.get(route.next_hop) if route is not None else None
+        if routed.hops <= 1:
+            raise RemoteError("too_many_hops", f"from {parcel.origin} to {parcel.destination}")
+        if onward is None or onward is link or onward.state is not LinkState.UP:
+            raise RemoteError("no_route", parcel.destination)
+        onward.send(routed._replace(hops=routed.hops - 1))
+        self.relayed += 1
+        self.wake()
+
+
+def _packed(message: Data) -> bytes | None:
+    """The frame, or None when the body cannot be sent."""
+    try:
+        frame = encode_message(message)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return None
+    return frame if len(frame) <= MAX_BODY else None

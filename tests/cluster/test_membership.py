@@ -1,0 +1,114 @@
+"""Membership: the table of states is the whole truth, and records are believed only with reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shield.cluster.member import TRANSITIONS, Happening, MemberState, Record
+from shield.cluster.membership import Membership
+from shield.cluster.messages import MemberNews
+from shield.errors import RemoteError
+from shield.wire import pack_value, unpack_value
+from tests.cluster.fakenet import WALL, identity
+
+
+def membership(name: str = "a", incarnation: int = 1) -> Membership:
+    return Membership(
+        identity(name), incarnation=incarnation, addresses=[(name, 7170)], relay_cost=1,
+        software="test", dead_after=1.0,
+    )  # fmt: skip
+
+
+def told(one: Membership, other: Membership, now: float = 0.0) -> list[tuple[str, str]]:
+    changes = one.accept(other.news, WALL, {}, now) or []
+    return [(change.member.name, change.member.state.value) for change in changes]
+
+
+def test_the_table_has_no_dead_ends() -> None:
+    """From every state a member can come back, and goodbye is no death."""
+    for state in MemberState:
+        if state is not MemberState.ALIVE:
+            assert TRANSITIONS[state, Happening.REACHED] is MemberState.ALIVE
+    assert (MemberState.LEFT, Happening.LOST) not in TRANSITIONS
+    assert (MemberState.ALIVE, Happening.TIMED_OUT) not in TRANSITIONS
+
+
+def test_a_neighbour_lives_dies_and_lives() -> None:
+    """Known and connected: alive. Lost: suspect. Lost for dead_after: dead. Back: alive."""
+    a, b = membership("a"), membership("b")
+    a.link_up("b", 0.0)
+    assert told(a, b) == [("b", "alive")]
+    a.link_down("b")
+    assert [change.member.state for change in a.recompute(1.0)] == ["suspect"]
+    assert a.tick(1.5) == []
+    assert [change.member.state for change in a.tick(2.0)] == ["dead"]
+    a.link_up("b", 3.0)
+    assert [change.member.state for change in a.recompute(3.0)] == ["alive"]
+
+
+def test_a_stranger_that_cannot_be_reached_is_told_once() -> None:
+    """Its record alone makes it known, as dead."""
+    a, b = membership("a"), membership("b")
+    assert told(a, b) == [("b", "dead")]
+    assert a.accept(b.news, WALL, {}, 0.0) is None
+    assert not a.reachable("b")
+
+
+def test_an_older_record_is_no_news() -> None:
+    """Whichever way it took, the latest counts; a new start counts more than any sequence."""
+    a, b = membership("a"), membership("b")
+    old = b.news
+    b.enabled = False
+    assert b.advertise(0.0) is not None
+    assert b.advertise(0.0) is None
+    told(a, b)
+    assert a.accept(old, WALL, {}, 0.0) is None
+    assert not a.members["b"].record.enabled
+    told(a, membership("b", incarnation=2))
+    assert a.members["b"].record.enabled
+
+
+def test_a_record_of_ourselves_from_an_earlier_start_is_outdone() -> None:
+    """After a restart with a clock that went back, others must still believe the new start."""
+    a = membership("a", incarnation=5)
+    assert a.accept(membership("a", incarnation=9).news, WALL, {}, 0.0) is None
+    assert a.incarnation == 10
+    news = a.advertise(0.0)
+    assert news is not None
+    assert unpack_value(news.body)[1] == 10
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "c"}, {"incarnation": -1}, {"certificate": b"x" * 5000}, {"addresses": (("h", 0),)},
+        {"links": (("b", 0),)}, {"links": (("b", 1),) * 300}, {"software": "x" * 300}, {"name": ""},
+    ],
+)  # fmt: skip
+def test_a_bad_record_is_refused(change: dict[str, Any]) -> None:
+    """Another name than the certificate's, wrong shapes, too much of anything."""
+    a, b = membership("a"), membership("b")
+    bad = b.record._replace(**change).sign(identity("b"))
+    with pytest.raises(RemoteError):
+        a.accept(bad, WALL, {}, 0.0)
+    assert a.members == {}
+
+
+def test_a_record_must_be_signed_by_its_owner_whose_certificate_counts() -> None:
+    """Changed on the way, cut, expired or revoked: not believed."""
+    a, b = membership("a"), membership("b")
+    for news in (
+        MemberNews(pack_value(b.record._replace(relay_cost=0)), b.news.signature),
+        MemberNews(b.news.body, b""),
+        MemberNews(pack_value(b.record[:5]), b.news.signature),
+        MemberNews(b"\xc1", b""),
+    ):
+        with pytest.raises(RemoteError):
+            a.accept(news, WALL, {}, 0.0)
+    with pytest.raises(RemoteError, match="expired"):
+        a.accept(b.news, WALL + 10 * 365 * 86400, {}, 0.0)
+    with pytest.raises(RemoteError, match="revoked"):
+        a.accept(b.news, WALL, {"b": WALL + 1}, 0.0)
+    assert isinstance(Record.read(b.news, identity("a").authority)[0], Record)
