@@ -33,16 +33,15 @@ from cryptography.hazmat.primitives.serialization import (
 from shield.cluster.authority import Authority
 from shield.cluster.identity import Identity, PrivateKey
 from shield.cluster.revocation import Revocation, Revocations
+from shield.cluster.settings import Address
 from shield.cluster.state_files import StateFiles, failure
+from shield.cluster.tokens import Invites
 from shield.errors import ConfigError, InputError, RemoteError
 
 __all__ = ["Directory", "Stored", "joiner_context"]
 
 MAX_SEEDS = 1024
 """Addresses kept: several for each member of a large cluster."""
-
-Address = tuple[str, int]
-"""Host name or address, and TCP port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +69,11 @@ class Directory:
     def holds(self) -> str:
         """Name of the file because of which nothing may be made here, or an empty text."""
         return next((name for name in ("cluster.json", "ca.key") if (self.path / name).exists()), "")
+
+    def prepare(self) -> None:
+        """Make the directory and see that it can be written to."""
+        self._files.make()
+        self._files.probe()
 
     def create(
         self, identity: Identity, authority: Authority | None = None, seeds: Iterable[Address] = ()
@@ -128,24 +132,27 @@ class Directory:
         """Keep to whom certificates were given; before any of them is handed out."""
         self._files.save("issued.json", authority.issued)
 
-    def save_invites(self, rows: list[dict[str, Any]]) -> None:
-        """Keep what ``Invites.rows`` gives."""
-        self._files.save("invites.json", rows)
+    def save_invites(self, invites: Invites) -> None:
+        """Keep open invites, and those used up until they expire."""
+        self._files.save("invites.json", invites.rows())
 
-    def load_invites(self) -> list[dict[str, Any]]:
-        """Give what ``Invites.restore`` takes; empty when there is no file."""
-        rows: list[dict[str, Any]] = self._files.json("invites.json", list, missing=[])
-        return rows
+    def load_invites(self) -> Invites:
+        """Read them; there are none when there is no file."""
+        rows = self._files.json("invites.json", list, missing=[])
+        invites: Invites = self._checked("invites.json", lambda: Invites(rows))
+        return invites
 
-    def server_context(self) -> ssl.SSLContext:
+    def server_context(self, *, guests: bool = False) -> ssl.SSLContext:
         """Make the context of the peer port: a certificate of this cluster is required.
 
-        While invites are open the carrier may set ``verify_mode`` to CERT_OPTIONAL; a certificate
-        that is shown is checked then as well.
+        With ``guests``, while invites are open, a peer may also show none; one that is shown is
+        checked as well.
         """
         context = self._context(ssl.PROTOCOL_TLS_SERVER)
         # A resumed session would skip the look at the certificate, which may be revoked by now.
         context.num_tickets = 0
+        if guests:
+            context.verify_mode = ssl.CERT_OPTIONAL
         return context
 
     def client_context(self) -> ssl.SSLContext:

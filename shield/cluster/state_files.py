@@ -19,6 +19,9 @@ MAX_FILE = 16 << 20
 """Octets of a file: 10,000 revocations take 4 MB."""
 
 
+PROBE = ".probe"
+
+
 def failure(error: OSError, file: Path) -> SystemFailure:
     """Say what the machine refused, and for which file."""
     return SystemFailure(f"{file}: {error.strerror or error}")
@@ -43,6 +46,11 @@ class StateFiles:
             _give_away(self.directory, self.directory.parent)
         except OSError as error:
             raise failure(error, self.directory) from None
+
+    def probe(self) -> None:
+        """Raise SystemFailure unless files can be written here."""
+        self.write(PROBE, b"")
+        (self.directory / PROBE).unlink()
 
     def read(self, name: str) -> bytes:
         """Give the content of a file."""

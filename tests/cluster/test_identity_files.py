@@ -12,6 +12,7 @@ import pytest
 from shield.cluster.authority import CERTIFICATE_LIFE, Authority, create
 from shield.cluster.identity import Certificate, Identity
 from shield.cluster.identity_files import Directory, joiner_context
+from shield.cluster.tokens import Invites
 from shield.errors import ConfigError, InputError, SystemFailure
 from tests.cluster.identities import Handshake, member
 
@@ -75,7 +76,9 @@ def test_revocations_invites_seeds_and_certificates_are_kept(
     assert stored.authority is not None
     stored.authority.revoke("b", NOW)
     directory.save_revocations(stored.revocations)
-    directory.save_invites([{"id": "00"}])
+    invites = Invites()
+    token = invites.create("shield", stored.authority.root.public, SEEDS, NOW)
+    directory.save_invites(invites)
     fresh = stored.identity.renewed(
         stored.authority.renew(stored.identity.own, stored.identity.request(), NOW + 5)
     )
@@ -84,7 +87,8 @@ def test_revocations_invites_seeds_and_certificates_are_kept(
     directory.save_seeds(fresh, [("::1", 7170)])
     again = directory.load()
     assert again.revocations.times == stored.revocations.times
-    assert directory.load_invites() == [{"id": "00"}]
+    assert directory.load_invites().find(token.id, token.secret, NOW).open
+    assert token.secret.hex() not in (directory.path / "invites.json").read_text()
     assert again.identity == fresh
     assert again.seeds == (("::1", 7170),)
     assert again.authority is not None
@@ -208,25 +212,22 @@ def test_without_certificate_only_while_invites_are_open(directory: Directory) -
     assert context.verify_mode is ssl.CERT_REQUIRED
     with pytest.raises(ssl.SSLError, match=r"(?i)certificate"):
         Handshake(context, joiner_context()).run()
-    context.verify_mode = ssl.CERT_OPTIONAL
-    pair = Handshake(context, joiner_context())
+    pair = Handshake(directory.server_context(guests=True), joiner_context())
     pair.run()
     assert pair.server.getpeercert(binary_form=True) is None
     assert pair.client.getpeercert(binary_form=True) == directory.load().identity.certificate
 
 
-@pytest.mark.parametrize("mode", [ssl.CERT_REQUIRED, ssl.CERT_OPTIONAL])
+@pytest.mark.parametrize("guests", [False, True])
 def test_a_certificate_of_another_authority_is_refused(
-    directory: Directory, tmp_path: Path, mode: ssl.VerifyMode
+    directory: Directory, tmp_path: Path, guests: bool
 ) -> None:
     """By a server, open invites or not; names of the other cluster are the same."""
     other, stranger = create("shield", "a", NOW)
     foreign = Directory(tmp_path / "foreign")
     foreign.create(stranger, other)
-    context = directory.server_context()
-    context.verify_mode = mode
     with pytest.raises(ssl.SSLError):
-        Handshake(context, foreign.client_context()).run()
+        Handshake(directory.server_context(guests=guests), foreign.client_context()).run()
 
 
 def test_a_server_of_another_authority_is_refused(directory: Directory, tmp_path: Path) -> None:
@@ -267,3 +268,11 @@ def test_only_the_own_authority_is_trusted(directory: Directory) -> None:
 def test_sessions_are_not_resumed(directory: Directory, tmp_path: Path) -> None:
     """A revoked node cannot come back with the ticket of an old session."""
     assert directory.server_context().num_tickets == 0
+
+
+@pytest.mark.parametrize("rows", [b"[1]", b'[{"id": 5}]', b'[{"id": "", "digest": "", "expires": ""}]'])
+def test_a_broken_list_of_invites_is_named(directory: Directory, rows: bytes) -> None:
+    """What was damaged is told before anybody tries to join."""
+    (directory.path / "invites.json").write_bytes(rows)
+    with pytest.raises(ConfigError, match=r"invites\.json: "):
+        directory.load_invites()
