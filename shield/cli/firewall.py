@@ -138,13 +138,29 @@ def _checks(settings: FirewallSettings, backend: Backend) -> Sequence[dict[str, 
     permitted = may_change_rules()
     text = "permitted" if permitted else "not permitted, CAP_NET_ADMIN is missing"
     results.append(_result("permission", ok=permitted, message=text))
-    if permitted and settings.backend == "nftables" and all(result["ok"] for result in results):
-        results.append(_ask_kernel(backend.render([], [])))
+    if all(result["ok"] for result in results):
+        asked = (
+            _ask_kernel(backend.render([], [])) if settings.backend == "nftables" else _ask_iptables()
+        )
+        results.append(asked)
     return results
 
 
 def _result(what: str, *, ok: bool, message: str) -> dict[str, Any]:
     return {"what": what, "ok": ok, "message": message}
+
+
+def _ask_iptables() -> dict[str, Any]:
+    """Have each program reach the kernel, changing nothing: the old iptables may lack lock or modules."""
+    from shield.firewall.run import run
+
+    try:
+        run(["ipset", "list", "-n"])
+        for program in ("iptables-restore", "ip6tables-restore"):
+            run([program, "-w", "5", "-n", "--test"], "*raw\nCOMMIT\n")
+    except SystemFailure as error:
+        return _result("kernel", ok=False, message=str(error))
+    return _result("kernel", ok=True, message="ipset and the raw tables answer")
 
 
 def _ask_kernel(text: str) -> dict[str, Any]:

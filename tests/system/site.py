@@ -116,7 +116,7 @@ class Site:
             *self.prefix, sys.executable, "-m", "shield", "run",
             "--config", f"{self.folder}/shield.toml",
         )  # fmt: skip
-        self.until(self._answers, 20)
+        self.until(self.answers, 20)
         return time.monotonic() - begun
 
     def end(self, number: int) -> int:
@@ -131,9 +131,14 @@ class Site:
             program: subprocess.Popen[str] = host.popen(*command, cwd=ROOT, stdout=output, stderr=output)
         return program
 
-    def _answers(self) -> bool:
-        assert self.program is not None
-        assert self.program.poll() is None, self.log.read_text()
+    def reach(self, path: str) -> None:
+        """Talk to the node by another control socket from now on."""
+        self.client.close()
+        self.client = Client(path)
+
+    def answers(self) -> bool:
+        """Whether the node answers; fails when the program that ``start`` started has ended."""
+        assert self.program is None or self.program.poll() is None, self.log.read_text()
         try:
             return bool(self.client.call("status"))
         except SystemFailure:

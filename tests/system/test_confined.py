@@ -105,6 +105,19 @@ def test_firewall_check_asks_for_the_capability(
 
 
 @pytest.mark.system
+@pytest.mark.parametrize("backend", ["iptables", "iptables-legacy"])
+def test_firewall_check_tries_iptables(build: Callable[..., Site], tmp_path: Path, backend: str) -> None:
+    """Without root the new iptables works; the old one cannot open its lock, and that is said."""
+    check = (sys.executable, "-m", "shield", "firewall", "check", "--backend", "iptables", "-o", "json")
+    site = build(backend)
+    done = site.sensor.run(*site.prefix, *confined(tmp_path, ROOT), *check, check=False)
+    kernel = {row["what"]: row for row in json.loads(done.stdout)}["kernel"]
+    assert kernel["ok"] == (backend == "iptables"), kernel
+    assert done.returncode == (backend != "iptables")
+    assert kernel["ok"] or "/run/xtables.lock" in kernel["message"]
+
+
+@pytest.mark.system
 def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     """systemd-analyze finds nothing to complain about, and rates the service as well confined."""
     need("systemd-analyze", root=False)
