@@ -151,7 +151,7 @@ def _result(what: str, *, ok: bool, message: str) -> dict[str, Any]:
 
 
 def _ask_iptables() -> dict[str, Any]:
-    """Have each program reach the kernel, changing nothing: the old iptables may lack lock or modules."""
+    """Let each program reach the kernel, changing nothing: old iptables may lack lock or modules."""
     from shield.firewall.run import run
 
     try:
