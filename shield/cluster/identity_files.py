@@ -132,15 +132,14 @@ class Directory:
         """Keep to whom certificates were given; before any of them is handed out."""
         self._files.save("issued.json", authority.issued)
 
-    def save_invites(self, invites: Invites) -> None:
-        """Keep open invites, and those used up until they expire."""
-        self._files.save("invites.json", invites.rows())
+    def save_invites(self, rows: list[dict[str, Any]]) -> None:
+        """Keep what ``Invites.rows`` gives: open invites, and those used up until they expire."""
+        self._files.save("invites.json", rows)
 
-    def load_invites(self) -> Invites:
-        """Read them; there are none when there is no file."""
+    def load_invites(self) -> list[dict[str, Any]]:
+        """Give what ``Invites`` takes; empty when there is no file."""
         rows = self._files.json("invites.json", list, missing=[])
-        invites: Invites = self._checked("invites.json", lambda: Invites(rows))
-        return invites
+        return list(self._checked("invites.json", lambda: Invites(rows).rows()))
 
     def server_context(self, *, guests: bool = False) -> ssl.SSLContext:
         """Make the context of the peer port: a certificate of this cluster is required.

@@ -118,7 +118,8 @@ def _ask(
             raise _MissedError(f"a wrong answer ({error})") from None
         except TimeoutError:
             pass
-        except ConnectionError:  # closed with our claim unread: the reason is lost then
+        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            # Closed with our claim unread, and the alert that told why is lost.
             raise _MissedError(NOT_OPEN) from None
         except OSError as error:
             raise _MissedError(_reason(error)) from None

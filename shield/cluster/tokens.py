@@ -214,8 +214,16 @@ class Invites:
         return token
 
     def open(self, wall: float) -> int:
-        """How many can be used; while there are none, nobody without certificate needs to be heard."""
+        """How many can still be used."""
         return sum(invite.open and wall <= invite.expires for invite in self._invites.values())
+
+    def expected(self, wall: float) -> bool:
+        """Whether hosts without certificate need to be heard.
+
+        Until an invite expires, also when it is used or burnt: who shows its token again shall hear
+        why it is refused, and whose answer was lost shall get it.
+        """
+        return any(wall <= invite.expires for invite in self._invites.values())
 
     def find(self, token_id: bytes, secret: bytes, wall: float) -> Invite:
         """Give the invite of a token, which may be used already (``Invite.allow``).

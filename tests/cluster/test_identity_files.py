@@ -78,7 +78,7 @@ def test_revocations_invites_seeds_and_certificates_are_kept(
     directory.save_revocations(stored.revocations)
     invites = Invites()
     token = invites.create("shield", stored.authority.root.public, SEEDS, NOW)
-    directory.save_invites(invites)
+    directory.save_invites(invites.rows())
     fresh = stored.identity.renewed(
         stored.authority.renew(stored.identity.own, stored.identity.request(), NOW + 5)
     )
@@ -87,7 +87,7 @@ def test_revocations_invites_seeds_and_certificates_are_kept(
     directory.save_seeds(fresh, [("::1", 7170)])
     again = directory.load()
     assert again.revocations.times == stored.revocations.times
-    assert directory.load_invites().find(token.id, token.secret, NOW).open
+    assert Invites(directory.load_invites()).find(token.id, token.secret, NOW).open
     assert token.secret.hex() not in (directory.path / "invites.json").read_text()
     assert again.identity == fresh
     assert again.seeds == (("::1", 7170),)

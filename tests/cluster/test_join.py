@@ -27,11 +27,11 @@ Behaviour = Callable[[bytes], bytes | None]
 
 
 class Server:
-    """A TLS server in a thread; ``heard`` is all that clients said under TLS, ``raw`` without."""
+    """A TLS server in a thread (without ``context``: a TCP server); ``heard`` is what clients said."""
 
     def __init__(self, context: ssl.SSLContext | None, behaviour: Callable[[], Behaviour]) -> None:
         self.context, self._behaviour = context, behaviour
-        self.heard, self.raw = bytearray(), bytearray()
+        self.heard = bytearray()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = ("127.0.0.1", int(self._listener.getsockname()[1]))
         self._thread = threading.Thread(target=self._serve)
@@ -57,7 +57,7 @@ class Server:
 
     def _talk(self, plain: socket.socket) -> None:
         if self.context is None:
-            self.raw += plain.recv(4096)
+            plain.recv(4096)
             return
         answer = self._behaviour()
         with self.context.wrap_socket(plain, server_side=True) as connection:
@@ -87,7 +87,7 @@ class Site:
                 self.invites,
                 is_member=lambda _name: False,
                 seeds=lambda: [("192.0.2.7", 7170)],
-                keep=lambda: self.directory.save_invites(self.invites),
+                keep=lambda: self.directory.save_invites(self.invites.rows()),
             )
         )
         return lambda data: guest.receive_data(data, time.time())

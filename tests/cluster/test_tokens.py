@@ -210,9 +210,10 @@ def test_an_unknown_token_changes_nothing() -> None:
 
 
 def test_open_counts_what_can_still_be_used() -> None:
-    """While it is zero, nobody without certificate is heard at all."""
+    """Used, burnt and expired ones do not count; until they expire, their tokens get an answer."""
     invites = Invites()
     assert invites.open(WALL) == 0
+    assert not invites.expected(WALL)
     used, burnt, _expires = make(invites), make(invites), make(invites, valid=10)
     assert invites.open(WALL) == 3
     invites.find(used.id, used.secret, WALL).use("b", KEY)
@@ -220,6 +221,8 @@ def test_open_counts_what_can_still_be_used() -> None:
         reason(invites, replace(burnt, secret=bytes(16)))
     assert invites.open(WALL) == 1
     assert invites.open(WALL + 11) == 0
+    assert invites.expected(WALL + 900)
+    assert not invites.expected(WALL + 901)
 
 
 def test_there_is_a_limit_and_time_frees_it() -> None:
