@@ -117,7 +117,7 @@ def test_the_forger_makes_certificates_that_are_read() -> None:
         {"usages": [ExtendedKeyUsageOID.CLIENT_AUTH]},
         {"key": ec.generate_private_key(ec.SECP256R1()).public_key()},
     ],
-    ids=str,
+    ids=",".join,
 )
 def test_a_certificate_is_for_a_node_or_refused(change: dict[str, Any]) -> None:
     """Even what the authority's key signed counts only with the names and purposes of a node."""

@@ -101,7 +101,7 @@ def test_noise_gives_an_input_error(noise: str) -> None:
         {"expires": "now"},
         {"node": "../x"},
     ],
-    ids=str,
+    ids=",".join,
 )
 def test_a_well_packed_token_with_nonsense_is_refused(change: dict[str, object]) -> None:
     """Each field is checked before it is used."""
