@@ -8,7 +8,7 @@ invites.json   beside it: open invitations, of each secret only a hash
 node.key       key of this node
 node.crt       its certificate
 revoked.json   signed revocations
-cluster.json   names of cluster and node, addresses of members; written last
+cluster.json   names of cluster and node, addresses of both; written last
 =============  =====================================================================
 
 Each file is replaced whole or not at all, so a crash leaves no half of one.
@@ -53,6 +53,8 @@ class Stored:
     """Only on the node that admits others."""
     revocations: Revocations
     seeds: tuple[Address, ...]
+    advertise: Address | None
+    """Where others reach this node, if the operator said so when the cluster was made."""
 
 
 class Directory:
@@ -68,7 +70,7 @@ class Directory:
 
     def holds(self) -> str:
         """Name of the file because of which nothing may be made here, or an empty text."""
-        return next((name for name in ("cluster.json", "ca.key") if (self.path / name).exists()), "")
+        return next((name for name in ("cluster.json", "ca.key") if self._files.has(name)), "")
 
     def prepare(self) -> None:
         """Make the directory and see that it can be written to."""
@@ -76,7 +78,11 @@ class Directory:
         self._files.probe()
 
     def create(
-        self, identity: Identity, authority: Authority | None = None, seeds: Iterable[Address] = ()
+        self,
+        identity: Identity,
+        authority: Authority | None = None,
+        seeds: Iterable[Address] = (),
+        advertise: Address | None = None,
     ) -> None:
         """Write a new identity; raises InputError when there is one already."""
         if name := self.holds():
@@ -89,11 +95,11 @@ class Directory:
         self._files.write("node.key", _pem(identity.key))
         self.save_certificate(identity)
         self.save_revocations(Revocations())
-        self.save_seeds(identity, seeds)
+        self._save_names(identity, seeds, {"advertise": advertise} if advertise else {})
 
     def load(self) -> Stored:
         """Read everything; raises ConfigError also when there is no identity yet."""
-        if not (self.path / "cluster.json").exists():
+        if not self._files.has("cluster.json"):
             raise ConfigError(
                 f"{self.path}: no identity here; make one with `shield cluster init` or "
                 "`shield cluster join`"
@@ -107,10 +113,13 @@ class Directory:
             raise ConfigError(f"{self.path / 'cluster.json'}: names another node than node.crt")
         revocations = self._checked("revoked.json", lambda: self._revocations(root))
         authority = None
-        if (self.path / "ca.key").exists():
+        if self._files.has("ca.key"):
             authority = self._checked("ca.key", lambda: self._authority(root, revocations))
-        seeds = self._checked("cluster.json", lambda: _addresses(names.get("seeds", ())))
-        return Stored(identity, authority, revocations, seeds)
+        own = [names["advertise"]] if "advertise" in names else []
+        seeds, advertise = self._checked(
+            "cluster.json", lambda: (_addresses(names.get("seeds", ())), _addresses(own))
+        )
+        return Stored(identity, authority, revocations, seeds, advertise[0] if advertise else None)
 
     def save_certificate(self, identity: Identity) -> None:
         """Keep a renewed certificate; the key stays."""
@@ -118,10 +127,7 @@ class Directory:
 
     def save_seeds(self, identity: Identity, seeds: Iterable[Address]) -> None:
         """Keep where members can be reached, for the next start."""
-        rows = [list(seed) for seed in seeds][:MAX_SEEDS]
-        self._files.save(
-            "cluster.json", {"cluster": identity.cluster, "node": identity.name, "seeds": rows}
-        )
+        self._save_names(identity, seeds, self._files.json("cluster.json", dict, missing={}))
 
     def save_revocations(self, revocations: Revocations) -> None:
         """Keep all of them."""
@@ -180,6 +186,12 @@ class Directory:
         except OSError as error:
             raise failure(error, file) from None
         return context
+
+    def _save_names(
+        self, identity: Identity, seeds: Iterable[Address], known: Mapping[str, Any]
+    ) -> None:
+        names = {"cluster": identity.cluster, "node": identity.name}
+        self._files.save("cluster.json", {**known, **names, "seeds": list(seeds)[:MAX_SEEDS]})
 
     def _authority(self, root: bytes, revocations: Revocations) -> Authority:
         issued: Mapping[str, Any] = self._files.json("issued.json", dict, missing={})

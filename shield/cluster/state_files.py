@@ -52,6 +52,14 @@ class StateFiles:
         self.write(PROBE, b"")
         (self.directory / PROBE).unlink()
 
+    def has(self, name: str) -> bool:
+        """Whether a file is there."""
+        file = self.directory / name
+        try:
+            return file.exists()
+        except OSError as error:
+            raise failure(error, file) from None
+
     def read(self, name: str) -> bytes:
         """Give the content of a file."""
         file = self.directory / name
@@ -87,7 +95,7 @@ class StateFiles:
     def json(self, name: str, kind: type, missing: Any = None) -> Any:
         """Read a file that holds a ``kind`` as JSON; give ``missing``, if not None, for no file."""
         file = self.directory / name
-        if missing is not None and not file.exists():
+        if missing is not None and not self.has(name):
             return missing
         try:
             value = json.loads(self.read(name))

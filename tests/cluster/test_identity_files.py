@@ -184,6 +184,18 @@ def test_files_of_two_nodes_do_not_mix(
             read()
 
 
+def test_an_address_of_our_own_stays_when_seeds_change(
+    made: tuple[Authority, Identity], tmp_path: Path
+) -> None:
+    """What the operator said at `init` is not lost when members come and go."""
+    kept = Directory(tmp_path / "a")
+    kept.create(made[1], made[0], advertise=("pbx.example.net", 7170))
+    kept.save_seeds(made[1], SEEDS)
+    stored = kept.load()
+    assert stored.advertise == ("pbx.example.net", 7170)
+    assert stored.seeds == SEEDS
+
+
 def test_seeds_are_bounded(directory: Directory) -> None:
     """A cluster that grows and grows does not grow the file without end."""
     identity = directory.load().identity

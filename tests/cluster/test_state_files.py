@@ -116,3 +116,9 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         StateFiles(tmp_path / "file" / "cluster").make()
     with pytest.raises(SystemFailure, match="nowhere/key: "):
         StateFiles(tmp_path / "nowhere").private("key")
+
+
+def test_a_directory_that_may_not_be_looked_into_is_named(tmp_path: Path) -> None:
+    """No permission is told as such, not as a missing file."""
+    with pytest.raises(SystemFailure, match=r"x+/a: File name too long"):
+        StateFiles(tmp_path / ("x" * 300)).has("a")

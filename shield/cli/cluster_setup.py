@@ -1,0 +1,305 @@
+"""``shield cluster init``, ``join``, ``invite``, ``revoke``: who belongs to the cluster.
+
+``init`` and ``join`` write the directory themselves, so they work before the daemon runs, and then
+tell a running daemon to take part.
+"""
+
+from __future__ import annotations
+
+import sys
+import time as clock
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from shield.cli.daemon import ask
+from shield.cli.group import CONTEXT, FAILURE, complain
+from shield.cli.options import Output, OutputOption, SocketOption, as_duration, configured
+from shield.cli.render import seconds, write_json, write_plain
+from shield.errors import InputError, ShieldError, SystemFailure
+
+__all__ = ["app", "init", "invite", "join", "revoke"]
+
+NodeOption = Annotated[
+    str,
+    typer.Option(
+        "--node",
+        metavar="NODE",
+        help="Name of this node. Default: that of the host.",
+        show_default=False,
+    ),
+]
+DirectoryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--directory",
+        metavar="DIR",
+        help="Where keys and certificates go. Default: as configured, or /var/lib/shield/cluster.",
+        show_default=False,
+    ),
+]
+AdvertiseOption = Annotated[
+    str,
+    typer.Option(
+        "--advertise",
+        metavar="HOST[:PORT]",
+        help="Where other nodes reach this one. Default: the addresses of this host.",
+        show_default=False,
+    ),
+]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings=CONTEXT,
+    help="Nodes that share their blocklists: init, invite, join, revoke.",
+)
+
+
+@app.command("init", context_settings=CONTEXT)
+def init(
+    *,
+    name: Annotated[
+        str, typer.Option("--name", metavar="CLUSTER", help="Name of the cluster.")
+    ] = "shield",
+    node: NodeOption = "",
+    advertise: AdvertiseOption = "",
+    directory: DirectoryOption = None,
+    output: OutputOption = Output.TABLE,
+    socket: SocketOption = "",
+) -> None:
+    """Make a new cluster with this host as its first node, which admits the others.
+
+    Its directory then holds the key of the cluster's authority: keep a copy of it in a safe place.
+
+    Example: `shield cluster init`
+
+    Example: `shield cluster init --name voip --node pbx-1 --advertise pbx-1.example.net`
+    """
+    from shield.cluster.authority import create
+    from shield.cluster.identity_files import Directory
+    from shield.cluster.names import check_name
+
+    cluster = _checked(check_name, name, "cluster name")
+    own = _checked(check_name, node or _default_node())
+    place = Directory(_directory(directory))
+    address = _address(advertise)
+    if file := place.holds():
+        raise InputError(f"{place.path / file} exists: this host is in a cluster already")
+    authority, identity = create(cluster, own, clock.time())
+    place.create(identity, authority, advertise=address)
+    result = {"cluster": cluster, "node": own, "directory": str(place.path)}
+    lines = [
+        f"made cluster {cluster}; this is its first node, {own}",
+        f"keys are in {place.path}; keep a copy of ca.key in a safe place",
+    ]
+    last = "`shield cluster invite` prints the command that adds the next host"
+    _report(result, lines, _start(socket), output, last=last)
+
+
+@app.command("join", context_settings=CONTEXT)
+def join(
+    token: Annotated[
+        str,
+        typer.Argument(
+            metavar="TOKEN", help="What `shield cluster invite` printed; - reads it from standard input."
+        ),
+    ],
+    node: NodeOption = "",
+    directory: DirectoryOption = None,
+    output: OutputOption = Output.TABLE,
+    socket: SocketOption = "",
+) -> None:
+    """Make this host a node of the cluster that a token is from.
+
+    The token is shown to nobody but the node that made it.
+
+    Example: `shield cluster join shield1.mKZzaGllbGTE...`
+
+    Example: `shield cluster join --node pbx-2 - < token.txt`
+    """
+    from shield.cluster.identity_files import Directory
+    from shield.cluster.join import join as fetch
+    from shield.cluster.names import check_name
+    from shield.cluster.tokens import JoinToken
+
+    text = sys.stdin.read(MAX_INPUT) if token == "-" else token  # noqa: S105 - no password
+    parsed = _checked(JoinToken.parse, text)
+    own = _checked(check_name, node or parsed.node or _default_node())
+    place = Directory(_directory(directory))
+    tell = (lambda line: typer.echo(line, err=True)) if output is Output.TABLE else (lambda _line: None)
+    joined = fetch(parsed, place, own, tell=tell)
+    host, port = joined.address
+    result = {
+        "cluster": parsed.cluster,
+        "node": own,
+        "directory": str(place.path),
+        "address": [host, port],
+    }
+    lines = [f"joined cluster {parsed.cluster}; this node is {own}", f"keys are in {place.path}"]
+    _report(result, lines, _start(socket), output)
+
+
+@app.command("invite", context_settings=CONTEXT)
+def invite(
+    node: Annotated[
+        str,
+        typer.Option(
+            "--node",
+            metavar="NODE",
+            help="Name that the new node must have; may be that of a node to replace.",
+            show_default=False,
+        ),
+    ] = "",
+    valid: Annotated[
+        str, typer.Option("--valid", metavar="DURATION", help="How long the token is good.")
+    ] = "15m",
+    advertise: AdvertiseOption = "",
+    output: OutputOption = Output.TABLE,
+    socket: SocketOption = "",
+) -> None:
+    """Print the command that makes another host a node; it is good for one host and a short time.
+
+    Works on the node where `shield cluster init` was run.
+
+    Example: `shield cluster invite`
+
+    Example: `shield cluster invite --node pbx-2 --valid 1h`
+    """
+    from shield.cluster.names import check_name
+
+    if node:
+        _checked(check_name, node)
+    _address(advertise)
+    time = as_duration(valid, "--valid")
+    answer = _ask(socket, "cluster.invite", node=node or None, valid=time, advertise=advertise or None)
+    command = f"shield cluster join {answer['token']}"
+    if output is Output.JSON:
+        write_json({**answer, "command": command})
+    elif output is Output.PLAIN:
+        typer.echo(answer["token"])
+    else:
+        left = seconds(max(0.0, float(answer["expires"]) - clock.time()))
+        name = f" for node {answer['node']}" if answer.get("node") else ""
+        typer.echo(
+            f"run this as root on the new host within {left}; it works once{name}:\n\n{command}\n"
+        )
+
+
+@app.command("revoke", context_settings=CONTEXT)
+def revoke(
+    node: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    output: OutputOption = Output.TABLE,
+    socket: SocketOption = "",
+) -> None:
+    """Put a node out of the cluster for good: every other node refuses its certificate from now on.
+
+    For a host that was stolen, broken into or taken away. It can come back with a new token only.
+    Works on the node where `shield cluster init` was run.
+
+    Example: `shield cluster revoke pbx-2`
+    """
+    from shield.cluster.names import check_name
+
+    _checked(check_name, node)
+    question = f"Put {node} out of the cluster? It can come back only with a new token."
+    if not yes:
+        if not _at_terminal():
+            raise typer.BadParameter(f"{node} would be put out for good; --yes says that this is meant")
+        if not typer.confirm(question):
+            raise typer.Exit(FAILURE)
+    answer = _ask(socket, "cluster.revoke", node=node)
+    if output is Output.JSON:
+        write_json(answer)
+    else:
+        typer.echo(
+            node if output is Output.PLAIN else f"revoked {node}; all nodes refuse it from now on"
+        )
+
+
+MAX_INPUT = 65_536
+"""Characters of standard input that may hold a token: more is no token."""
+
+_RESTART = "restart `shield run` to take part"
+_NOT_RUNNING = "start `shield run` to take part"
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def _start(socket: str) -> tuple[str, str]:
+    """Tell a running daemon to take part; give a word for programs and a line for people."""
+    try:
+        ask(socket, "cluster.start")
+    except SystemFailure:
+        return "not running", _NOT_RUNNING
+    except ShieldError as error:
+        if _is_unknown(error):
+            return "restart needed", _RESTART
+        return "failed", str(error)
+    return "started", "the daemon takes part from now on"
+
+
+def _report(
+    result: dict[str, Any], lines: list[str], daemon: tuple[str, str], output: Output, *, last: str = ""
+) -> None:
+    """Say what was made and whether the daemon takes part; fails when it wanted to and could not."""
+    state, sentence = daemon
+    if output is Output.JSON:
+        write_json({**result, "daemon": state})
+    elif output is Output.PLAIN:
+        shown = {**result, "daemon": state}
+        write_plain([{"key": key, "value": value} for key, value in shown.items()], ("key", "value"))
+    else:
+        said = [] if state == "failed" else [sentence]
+        typer.echo("\n".join([*lines, *said, *([last] if last else [])]))
+    if state == "failed":
+        complain(f"the daemon does not take part: {sentence}")
+        raise typer.Exit(FAILURE)
+
+
+def _ask(socket: str, command: str, **arguments: Any) -> Any:
+    try:
+        return ask(socket, command, **arguments)
+    except InputError as error:
+        if _is_unknown(error):
+            raise InputError(f"the daemon that runs knows no clusters; {_RESTART}") from None
+        raise
+
+
+def _is_unknown(error: ShieldError) -> bool:
+    """Whether a daemon that is older than this command answered."""
+    return "unknown command" in str(error)
+
+
+def _checked(check: Any, *values: str) -> Any:
+    """Give what ``check`` gives; a wrong value is wrong usage."""
+    try:
+        return check(*values)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    from shield.cluster.settings import parse_address
+
+    found: tuple[str, int] | None = _checked(parse_address, text) if text else None
+    return found
+
+
+def _directory(option: Path | None) -> Path:
+    from shield.cluster.settings import DEFAULT_DIRECTORY
+
+    return (option or Path(configured("cluster", "directory") or DEFAULT_DIRECTORY)).absolute()
+
+
+def _default_node() -> str:
+    import socket
+
+    from shield.cluster.names import node_name
+
+    return node_name(configured("node", "name") or socket.gethostname())
