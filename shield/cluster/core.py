@@ -23,6 +23,7 @@ from shield.cluster.membership import Change, Membership
 from shield.cluster.messages import (
     HIGHEST_VERSION,
     LOWEST_VERSION,
+    MAX_ADDRESSES,
     Data,
     Hello,
     Leave,
@@ -78,11 +79,12 @@ class Core:
         self.revocations = Revocations() if revocations is None else revocations
         self.links = Links(identity.name, settings)
         incarnation = int(wall * 1000)
-        self._addresses, self._software = tuple(addresses), software
+        self.addresses = tuple(addresses)[:MAX_ADDRESSES]
+        self._software = software
         self.membership = Membership(
             identity,
             incarnation=incarnation,
-            addresses=self._addresses,
+            addresses=self.addresses,
             relay_cost=settings.relay_cost,
             software=software,
             dead_after=settings.dead_after,
@@ -196,6 +198,11 @@ class Core:
     def enable(self, *, enabled: bool, now: float) -> None:
         """Take part in the capabilities or not; connections stay."""
         self.membership.enabled = enabled
+        self._flood_own(now)
+
+    def reached_at(self, addresses: Iterable[Address], now: float) -> None:
+        """Tell everybody under which addresses this node is reached."""
+        self.addresses = self.membership.addresses = tuple(addresses)[:MAX_ADDRESSES]
         self._flood_own(now)
 
     def leave(self, now: float) -> None:
@@ -320,7 +327,7 @@ class Core:
             self._software,
             FEATURES,
             self.wall(now),
-            self._addresses,
+            self.addresses,
         )
 
     def _wrong(self, error: RemoteError, peer: str, now: float) -> None:

@@ -21,7 +21,7 @@ from shield.cluster.member import (
     MemberState,
     Record,
 )
-from shield.cluster.messages import MAX_ADDRESSES, MemberNews
+from shield.cluster.messages import MemberNews
 from shield.cluster.routing import LINK_COST, Route, routes
 from shield.cluster.settings import Address
 from shield.errors import RemoteError
@@ -79,7 +79,7 @@ class Membership:
         self.leaving = False
         self.renamed = 0
         """How often somebody else's record with our name and a higher incarnation was met."""
-        self._addresses = tuple(addresses)[:MAX_ADDRESSES]
+        self.addresses = tuple(addresses)
         self._relay_cost = relay_cost
         self._software = software
         self._dead_after = dead_after
@@ -225,7 +225,7 @@ class Membership:
             self.incarnation,
             self._sequence,
             self.identity.certificate,
-            self._addresses,
+            self.addresses,
             tuple(sorted(self.links(now).items())),
             self._relay_cost,
             flags,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import ssl
 import time
@@ -20,29 +21,24 @@ from typing import Protocol
 from shield.cluster.core import Core
 from shield.cluster.dialer import Attempt
 from shield.cluster.link import Link
+from shield.cluster.peer_connection import (
+    HANDSHAKE_SECONDS,
+    LINGER_SECONDS,
+    Greeter,
+    Guest,
+    Peer,
+    explain,
+)
 from shield.cluster.settings import parse_address
-from shield.errors import RemoteError, SystemFailure
+from shield.errors import SystemFailure
 
-__all__ = ["Credentials", "Guest", "PeerCarrier"]
-
-HANDSHAKE_SECONDS = 5.0
-"""A TLS handshake that takes longer is given up."""
+__all__ = ["Credentials", "PeerCarrier"]
 
 MAX_HANDSHAKES = 64
 """Handshakes under way: each costs about a millisecond, and who asks is not known yet."""
 
 MAX_HANDSHAKES_EACH = 8
 """Of one address."""
-
-MAX_FRAMES = 15_000
-"""Frames of one peer between two looks at the timers (60,000 a second); then it is not read until the
-next look. Capabilities send in batches: nobody needs more, and a mad peer must leave time for others."""
-
-HIGH_WATER = 512 * 1024
-"""Octets in the transport above which the link keeps the rest."""
-
-LINGER_SECONDS = 1.0
-"""How long a closed connection may take to send its last bytes."""
 
 _log = logging.getLogger(__name__)
 _now = time.monotonic
@@ -57,19 +53,6 @@ class Credentials(Protocol):
 
     def client_context(self) -> ssl.SSLContext:
         """For those that we connect to."""
-        ...
-
-
-class Guest(Protocol):
-    """Somebody without a certificate, who may show a join token and nothing else."""
-
-    def receive_data(self, data: bytes, wall: float) -> bytes:
-        """Take bytes, give the answer."""
-        ...
-
-    @property
-    def done(self) -> bool:
-        """Whether there is nothing more to say."""
         ...
 
 
@@ -92,7 +75,7 @@ class PeerCarrier:
         self.throttled = 0
         self._credentials = credentials
         self.guest, self._expects_guests = guest, expects_guests
-        self._peers: dict[Link, _Peer] = {}
+        self._peers: dict[Link, Peer] = {}
         self._server: asyncio.Server | None = None
         self._handshakes: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -111,15 +94,14 @@ class PeerCarrier:
     async def start(self) -> None:
         """Listen and begin to dial; raises SystemFailure when the address cannot be had."""
         self._loop = asyncio.get_running_loop()
-        host, port = parse_address(self.core.settings.listen, 0)
+        host, port = parse_address(self.core.settings.listen, lowest=0)
         try:
             listener = _listener(host, port)
         except OSError as error:
             where = self.core.settings.listen
-            raise SystemFailure(
-                f"cluster.listen: cannot listen on {where}: {error.strerror or error}"
-            ) from None
-        self._server = await self._loop.create_server(lambda: _Greeter(self), sock=listener)
+            why = os.strerror(error.errno) if error.errno else str(error)
+            raise SystemFailure(f"cluster.listen: cannot listen on {where}: {why}") from None
+        self._server = await self._loop.create_server(lambda: Greeter(self), sock=listener)
         self.core.post.wake = self._wake
         self._look()
 
@@ -138,11 +120,13 @@ class PeerCarrier:
         for peer in list(self._peers.values()):
             peer.end()
         self.core.post.wake = lambda: None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LINGER_SECONDS):
-                await self._empty.wait()
-        for peer in list(self._peers.values()):
-            peer.abort()
+        for _ in range(2):  # those that do not take their last bytes are cut off
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_SECONDS):
+                    await self._empty.wait()
+            for peer in list(self._peers.values()):
+                peer.abort()
+        await asyncio.sleep(0)  # the turn in which the last socket is closed
         self._server = None
 
     # --- timers -----------------------------------------------------------------------------
@@ -167,23 +151,27 @@ class PeerCarrier:
 
     async def _dial(self, attempt: Attempt) -> None:
         assert self._loop is not None
-        peer = _Peer(self, dialed=True)
+        peer, raw = Peer(self, dialed=True), None
         host, port = attempt.address
         name, problem = None, ""
         try:
             async with asyncio.timeout(attempt.timeout + HANDSHAKE_SECONDS):
                 async with asyncio.timeout(attempt.timeout):
                     raw, _ = await self._loop.create_connection(asyncio.Protocol, host, port)
-                await self._loop.start_tls(
+                transport = await self._loop.start_tls(
                     raw,
                     peer,
                     self._credentials.client_context(),
                     server_hostname="",
                     ssl_handshake_timeout=HANDSHAKE_SECONDS,
                 )
+            peer.greeted(transport)
             name, problem = peer.name, peer.problem
         except (OSError, TimeoutError, ssl.SSLError) as error:
-            problem = _explain(error)
+            problem = explain(error)
+        finally:
+            if raw is not None and not peer.greeted_once:
+                raw.abort()
         if name and attempt.name and name != attempt.name:
             problem = f"{host}:{port} is {name}"
         self.core.dialer.ended(attempt, name, problem, _now())
@@ -203,7 +191,7 @@ class PeerCarrier:
             if (ending := self._peers.get(link)) is not None:
                 ending.end()
 
-    def joined(self, link: Link, peer: _Peer) -> None:
+    def joined(self, link: Link, peer: Peer) -> None:
         """A connection has its link."""
         self._peers[link] = peer
         self._empty.clear()
@@ -230,153 +218,27 @@ class PeerCarrier:
         assert self._loop is not None
         self._handshakes[host] += 1
         context = self._credentials.server_context(guests=self._expects_guests())
+        peer = Peer(self, dialed=False, host=host)
         try:
-            await self._loop.start_tls(
-                raw,
-                _Peer(self, dialed=False, host=host),
-                context,
-                server_side=True,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            transport = await self._loop.start_tls(
+                raw, peer, context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
             )
+            peer.greeted(transport)
         except (OSError, ssl.SSLError, TimeoutError) as error:
             self.refused[_reason(error)] += 1
             _log.debug("cluster: %s: %s", host, error)
-            raw.abort()
         finally:
+            if not peer.greeted_once:
+                raw.abort()
             self._handshakes[host] -= 1
             if not self._handshakes[host]:
                 del self._handshakes[host]
-
-
-class _Greeter(asyncio.Protocol):
-    """Stands for a connection until its TLS handshake begins."""
-
-    def __init__(self, carrier: PeerCarrier) -> None:
-        self._carrier = carrier
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._carrier.came(transport)
-
-
-class _Peer(asyncio.Protocol):
-    """One connection after its TLS handshake."""
-
-    def __init__(self, carrier: PeerCarrier, *, dialed: bool, host: str = "") -> None:
-        self._carrier = carrier
-        self._dialed, self._host = dialed, host
-        self._transport: asyncio.Transport | None = None
-        self._link: Link | None = None
-        self._guest: Guest | None = None
-        self._full = False
-        self._throttled = False
-        self._frames = 0
-        self.name: str | None = None
-        """Who is at the other end."""
-        self.problem = ""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The handshake is done: the peer is who its certificate says, or a guest."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(HIGH_WATER)
-        core = self._carrier.core
-        certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        if certificate is None:
-            self._guest = self._carrier.guest(self._host)
-            if self._guest is None:
-                self._carrier.refused["no_certificate"] += 1
-                transport.abort()
-            else:
-                asyncio.get_running_loop().call_later(2 * HANDSHAKE_SECONDS, transport.abort)
-            return
-        try:
-            self._link = core.connected(certificate, dialed=self._dialed, now=_now())
-        except RemoteError as error:
-            self.problem = str(error)
-            if error.reason == "self":
-                self.name = core.name
-            transport.abort()
-            return
-        self.name = self._link.peer
-        self._carrier.joined(self._link, self)
-        self.flush()
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes for the core, or for the token exchange."""
-        if self._link is not None:
-            self._carrier.core.receive_data(self._link, data, _now())
-            if self._link.stats.frames_in - self._frames > MAX_FRAMES and not self._throttled:
-                self._throttled = True
-                self._carrier.throttled += 1
-                self._pause(reading=False)
-        elif self._guest is not None and self._transport is not None:
-            self._transport.write(self._guest.receive_data(data, time.time()))
-            if self._guest.done:
-                self._transport.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """It is over."""
-        if self._link is not None:
-            self._carrier.parted(self._link)
-            why = _explain(exc) if exc is not None else "connection closed"
-            self._carrier.core.closed(self._link, why, _now())
-
-    def pause_writing(self) -> None:
-        """The peer does not read as fast as we write."""
-        self._full = True
-
-    def resume_writing(self) -> None:
-        """It does again."""
-        self._full = False
-        self.flush()
-
-    def flush(self) -> None:
-        """Hand the link's bytes to the transport, as many as it takes."""
-        while not self._full and self._link is not None and self._transport is not None:
-            data = self._link.data_to_send()
-            if not data:
-                return
-            self._transport.write(data)
-
-    def unthrottle(self) -> None:
-        """Begin a new interval of counting frames."""
-        if self._link is not None:
-            self._frames = self._link.stats.frames_in
-        if self._throttled:
-            self._throttled = False
-            self._pause(reading=True)
-
-    def end(self) -> None:
-        """Close after the last bytes; a peer that does not take them is cut off."""
-        self.flush()
-        if self._transport is not None:
-            self._transport.close()
-            asyncio.get_running_loop().call_later(LINGER_SECONDS, self.abort)
-
-    def abort(self) -> None:
-        """Close at once."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def _pause(self, *, reading: bool) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            with contextlib.suppress(RuntimeError):
-                (self._transport.resume_reading if reading else self._transport.pause_reading)()
 
 
 def _listener(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     dual = host == "::" and socket.has_dualstack_ipv6()
     return socket.create_server((host, port), family=family, backlog=128, dualstack_ipv6=dual)
-
-
-def _explain(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _reason(error: BaseException) -> str:

@@ -21,8 +21,11 @@ Address = tuple[str, int]
 """Host name or address, and TCP port."""
 
 
-def parse_address(text: str, port: int = DEFAULT_PORT) -> Address:
-    """Read ``host``, ``host:port``, ``2001:db8::1`` or ``[2001:db8::1]:port``; raises InputError."""
+def parse_address(text: str, port: int = DEFAULT_PORT, *, lowest: int = 1) -> Address:
+    """Read ``host``, ``host:port``, ``2001:db8::1`` or ``[2001:db8::1]:port``; raises InputError.
+
+    ``lowest``: 0 allows port 0, which lets the system choose one to listen on.
+    """
     host, number = text.strip(), str(port)
     if host.startswith("["):
         host, bracket, rest = host[1:].partition("]")
@@ -33,7 +36,7 @@ def parse_address(text: str, port: int = DEFAULT_PORT) -> Address:
         host, _, number = host.partition(":")
     if not host or len(host) > MAX_HOST or not _HOST.fullmatch(host):
         raise InputError(f"not a host: {text!r}")
-    if not number.isdecimal() or not 0 < int(number) < 65536:
+    if not number.isdecimal() or not lowest <= int(number) < 65536:
         raise InputError(f"not a port: {text!r}")
     return host, int(number)
 
@@ -45,7 +48,8 @@ class ClusterSettings:
     directory: str = DEFAULT_DIRECTORY
     """Where keys, certificates and known members are kept. Nobody else may read it."""
     listen: str = f"0.0.0.0:{DEFAULT_PORT}"
-    """Address and TCP port for other nodes; ``[::]:7170`` takes IPv6 and IPv4."""
+    """Address and TCP port for other nodes; ``[::]:7170`` takes IPv6 and IPv4. With port 0 the system
+    chooses one, which suits a member that dials the others."""
     advertise: str = ""
     """Address and port under which other nodes reach this one; empty means the addresses of this
     machine with the port of ``listen``. Set it behind NAT."""
@@ -70,7 +74,7 @@ class ClusterSettings:
             text = self.seeds[int(name[6:-1])] if name.startswith("seeds") else getattr(self, name)
             try:
                 if text or name != "advertise":
-                    parse_address(text)
+                    parse_address(text, lowest=0 if name == "listen" else 1)
             except InputError as error:
                 problems.append(f"cluster.{name}: {error}")
         if not self.directory.startswith("/"):

@@ -1,0 +1,205 @@
+"""One connection of the carrier: an asyncio protocol between a TLS transport and a link of the core."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+from shield.cluster.core import Core
+from shield.cluster.link import Link
+from shield.errors import RemoteError
+
+__all__ = ["HANDSHAKE_SECONDS", "LINGER_SECONDS", "MAX_FRAMES", "Greeter", "Guest", "Peer", "explain"]
+
+HANDSHAKE_SECONDS = 5.0
+"""A TLS handshake that takes longer is given up."""
+
+MAX_FRAMES = 15_000
+"""Frames of one peer between two looks at the timers (60,000 a second); then it is not read until the
+next look. Capabilities send in batches: nobody needs more, and a mad peer must leave time for others."""
+
+HIGH_WATER = 512 * 1024
+"""Octets in the transport above which the link keeps the rest."""
+
+LINGER_SECONDS = 1.0
+"""How long a closed connection may take to send its last bytes."""
+
+_now = time.monotonic
+
+
+class Guest(Protocol):
+    """Somebody without a certificate, who may show a join token and nothing else."""
+
+    def receive_data(self, data: bytes, wall: float) -> bytes:
+        """Take bytes, give the answer."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing more to say."""
+        ...
+
+
+class Carrier(Protocol):
+    """What a connection needs of its carrier."""
+
+    core: Core
+    refused: Counter[str]
+    throttled: int
+    guest: Callable[[str], Guest | None]
+
+    def came(self, raw: asyncio.Transport) -> None:
+        """Somebody has connected."""
+        ...
+
+    def joined(self, link: Link, peer: Peer) -> None:
+        """A connection has its link."""
+        ...
+
+    def parted(self, link: Link) -> None:
+        """A connection is gone."""
+        ...
+
+
+class Greeter(asyncio.Protocol):
+    """Stands for a connection until its TLS handshake begins."""
+
+    def __init__(self, carrier: Carrier) -> None:
+        self._carrier = carrier
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Somebody has connected."""
+        assert isinstance(transport, asyncio.Transport)
+        self._carrier.came(transport)
+
+
+class Peer(asyncio.Protocol):
+    """One connection after its TLS handshake."""
+
+    def __init__(self, carrier: Carrier, *, dialed: bool, host: str = "") -> None:
+        self._carrier = carrier
+        self._dialed, self._host = dialed, host
+        self._transport: asyncio.Transport | None = None
+        self._link: Link | None = None
+        self._guest: Guest | None = None
+        self._full = False
+        self._throttled = False
+        self._frames = 0
+        self._early = b""
+        """Came before ``greeted``: the end of a handshake may bring data along."""
+        self.name: str | None = None
+        """Who is at the other end."""
+        self.problem = ""
+
+    def greeted(self, transport: asyncio.Transport | None) -> None:
+        """The handshake is done: the peer is who its certificate says, or a guest."""
+        if transport is None:  # it hung up in the same moment
+            return
+        self._transport = transport
+        transport.set_write_buffer_limits(HIGH_WATER)
+        core = self._carrier.core
+        certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        if certificate is None:
+            self._guest = self._carrier.guest(self._host)
+            if self._guest is None:
+                self._carrier.refused["no_certificate"] += 1
+                transport.abort()
+            else:
+                asyncio.get_running_loop().call_later(2 * HANDSHAKE_SECONDS, transport.abort)
+                self.data_received(self._early)
+            return
+        try:
+            self._link = core.connected(certificate, dialed=self._dialed, now=_now())
+        except RemoteError as error:
+            self.problem = str(error)
+            if error.reason == "self":
+                self.name = core.name
+            transport.abort()
+            return
+        self.name = self._link.peer
+        self._carrier.joined(self._link, self)
+        self.flush()
+        self.data_received(self._early)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes for the core, or for the token exchange."""
+        if self._transport is None:
+            self._early += data
+        elif self._link is not None:
+            self._carrier.core.receive_data(self._link, data, _now())
+            if self._link.stats.frames_in - self._frames > MAX_FRAMES and not self._throttled:
+                self._throttled = True
+                self._carrier.throttled += 1
+                self._pause(reading=False)
+        elif self._guest is not None:
+            self._transport.write(self._guest.receive_data(data, time.time()))
+            if self._guest.done:
+                self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        if self._link is not None:
+            self._carrier.parted(self._link)
+            why = explain(exc) if exc is not None else "connection closed"
+            self._carrier.core.closed(self._link, why, _now())
+
+    def pause_writing(self) -> None:
+        """The peer does not read as fast as we write."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self._full = False
+        self.flush()
+
+    @property
+    def greeted_once(self) -> bool:
+        """Whether the handshake was done."""
+        return self._transport is not None
+
+    def flush(self) -> None:
+        """Hand the link's bytes to the transport, as many as it takes."""
+        while not self._full and self._link is not None and self._transport is not None:
+            data = self._link.data_to_send()
+            if not data:
+                return
+            self._transport.write(data)
+
+    def unthrottle(self) -> None:
+        """Begin a new interval of counting frames."""
+        if self._link is not None:
+            self._frames = self._link.stats.frames_in
+        if self._throttled:
+            self._throttled = False
+            self._pause(reading=True)
+
+    def end(self) -> None:
+        """Close after the last bytes; a peer that does not take them is cut off."""
+        self.flush()
+        if self._transport is not None:
+            self._transport.close()
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, self.abort)
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _pause(self, *, reading: bool) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            with contextlib.suppress(RuntimeError):
+                (self._transport.resume_reading if reading else self._transport.pause_reading)()
+
+
+def explain(error: BaseException) -> str:
+    """Say in a few words why a connection failed."""
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
