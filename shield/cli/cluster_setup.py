@@ -86,8 +86,6 @@ def init(
     own = _checked(check_name, node or _default_node())
     place = Directory(_directory(directory))
     address = _address(advertise)
-    if file := place.holds():
-        raise InputError(f"{place.path / file} exists: this host is in a cluster already")
     authority, identity = create(cluster, own, clock.time())
     place.create(identity, authority, advertise=address)
     result = {"cluster": cluster, "node": own, "directory": str(place.path)}

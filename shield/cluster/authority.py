@@ -125,7 +125,11 @@ class Authority:
         return time / 1000 > self.revocations.times.get(name, -1.0)
 
     def own_identity(self, name: str, wall: float, key: PrivateKey | None = None) -> Identity:
-        """Give the identity of the node that holds this authority, with ``key`` or a new one."""
+        """Give the identity of the node that holds this authority, with ``key`` or a new one.
+
+        Also to renew it: it asks nobody, so it may have been away until its certificate expired, or
+        have got the authority's key from a backup.
+        """
         key = key or new_key()
         der = self.issue(name, key.public_key().public_bytes_raw(), wall, authority=True)
         return Identity.of(key, der, self.certificate)

@@ -73,7 +73,12 @@ class Directory:
         return next((name for name in ("cluster.json", "ca.key") if self._files.has(name)), "")
 
     def prepare(self) -> None:
-        """Make the directory and see that it can be written to."""
+        """Make the directory and see that it can be written to; InputError when it is in use."""
+        if name := self.holds():
+            raise InputError(
+                f"{self.path / name} exists: this host is in a cluster already; to leave it for good, "
+                f"stop shield and move {self.path} away"
+            )
         self._files.make()
         self._files.probe()
 
@@ -85,9 +90,7 @@ class Directory:
         advertise: Address | None = None,
     ) -> None:
         """Write a new identity; raises InputError when there is one already."""
-        if name := self.holds():
-            raise InputError(f"{self.path / name} exists: this host is in a cluster already")
-        self._files.make()
+        self.prepare()
         if authority is not None:
             self._files.write("ca.key", _pem(authority.key))
             self.save_issued(authority)

@@ -16,7 +16,7 @@ from shield.cluster.identity import PrivateKey, new_key
 from shield.cluster.identity_files import Directory, joiner_context
 from shield.cluster.settings import Address
 from shield.cluster.tokens import JoinToken
-from shield.errors import InputError, RemoteError, SystemFailure
+from shield.errors import RemoteError, SystemFailure
 
 __all__ = ["Joined", "join"]
 
@@ -64,12 +64,10 @@ def join(
     before each attempt.
     """
     token.check(clock())
-    if name := directory.holds():
-        raise InputError(f"{directory.path / name} exists: this host is in a cluster already")
+    key = new_key()
+    Joiner(token, node, key)  # a wrong name is told before anything is made or anybody called
     # Before the token is spent: a directory that cannot be written would waste it.
     directory.prepare()
-    key = new_key()
-    Joiner(token, node, key)  # a wrong name is told before anybody is called
     missed: list[str] = []
     intruder = ""
     for address in token.addresses:

@@ -127,7 +127,8 @@ def test_a_second_init_is_refused(shield: Any, place: Directory) -> None:
     result = shield("cluster", "init")
     assert result.exit_code == 1
     assert result.stderr == (
-        f"shield: {place.path}/cluster.json exists: this host is in a cluster already\n"
+        f"shield: {place.path}/cluster.json exists: this host is in a cluster already; "
+        f"to leave it for good, stop shield and move {place.path} away\n"
     )
     assert place.load().identity == before
 

@@ -11,9 +11,6 @@ from shield.cluster.identity import Identity, make_request, new_key, read_reques
 WALL = 1_800_000_000.0
 """Seconds since the epoch at which the clusters of tests are made."""
 
-REASON_SIZE = 60
-"""Reasons are counter names: short."""
-
 
 @cache
 def cluster(name: str = "shield", node: str = "a", wall: float = WALL) -> tuple[Authority, Identity]:

@@ -130,6 +130,16 @@ def test_an_authority_renews_no_foreign_certificate(authority: Authority) -> Non
         authority.renew(stranger.own, stranger.request(), WALL)
 
 
+def test_the_node_with_the_authority_renews_itself(authority: Authority) -> None:
+    """Whatever its certificate says now: expired, or that of a node without authority."""
+    plain = member(authority, "b")
+    late = WALL + 2 * CERTIFICATE_LIFE
+    fresh = authority.own_identity("b", late, plain.key)
+    fresh.own.check(late, authority.revocations.times)
+    assert fresh.own.authority
+    assert fresh.secret(b"x") == plain.secret(b"x")
+
+
 def test_an_authority_has_its_own_key(authority: Authority) -> None:
     """A key that does not belong to the certificate is noticed at once."""
     with pytest.raises(RemoteError, match="another key"):
