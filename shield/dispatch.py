@@ -46,7 +46,7 @@ class NodeDispatcher:
         self._now = clock
         self._wall = wall
         self._reload = reload
-        orders = Orders(hub, clock=clock, wall=wall, default_duration=default_duration)
+        self.orders = orders = Orders(hub, clock=clock, wall=wall, default_duration=default_duration)
         self._commands: dict[str, Callable[[Arguments, Actor], Any]] = {
             "status": lambda _a, _who: health.status(self._now()),
             "stats": lambda _a, _who: health.stats(self._now()),

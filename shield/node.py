@@ -15,7 +15,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -36,6 +35,7 @@ from shield.health import Health
 from shield.hub import Hub
 from shield.net import Network
 from shield.pipeline import Pipeline
+from shield.reload import apply, leave_firewall, plan
 
 __all__ = ["Node", "run_node"]
 
@@ -126,15 +126,12 @@ class Node:
         memory = settings.policy.escalation_memory
         for value, bans in journal.past_bans(wall - memory).items():
             pipeline.policy.remember(Network.parse(value), bans, wall)
-        feed = None
-        if settings.node.mode is Mode.ENFORCE:
-            feed = Feed(make_backend(settings.firewall), settings.firewall)
-            self._open.callback(feed.close)  # the kernel keeps its sets
-        self.hub = Hub(pipeline, journal, feed)
+        self.hub = Hub(pipeline, journal, self._make_feed())
+        self._open.callback(self._let_go)
         self.hub.wake = self._work.set
         restored = blocklist.restore(saved.decisions, now)
         self.health = Health(settings, self.hub, self.source, now)
-        dispatcher = NodeDispatcher(
+        self.dispatcher = NodeDispatcher(
             self.hub,
             self.health,
             clock=_now,
@@ -142,7 +139,7 @@ class Node:
             reload=self.reload,
             default_duration=settings.control.ban_time,
         )
-        self.control = ControlServer(settings.control, dispatcher)
+        self.control = ControlServer(settings.control, self.dispatcher)
         self.health.control = self.control.stats
         _log.info(
             "%s: mode %s, %d rules, %d bans restored, listening on %s",
@@ -177,9 +174,7 @@ class Node:
             self.hub.feed.adopt(self.hub.pipeline.blocklist.decisions(now), now)
 
     async def _run_tasks(self) -> None:
-        jobs = [self._tick(), self._save(), self._resolve()]
-        if self.hub.feed is not None:
-            jobs.append(self._firewall(self.hub.feed))
+        jobs = [self._tick(), self._save(), self._resolve(), self._firewall()]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]
             notify("READY=1")
@@ -235,10 +230,18 @@ class Node:
                 self.hub.journal.prune(wall)
             await asyncio.sleep(0 if left else SAVE_SECONDS)
 
-    async def _firewall(self, feed: Feed) -> None:
+    async def _firewall(self) -> None:
         """Bring to the kernel what did not go at once, and repair what others damage."""
         while True:
             self._work.clear()
+            # Here alone the mode changes, so that no other thread reads the kernel meanwhile.
+            if leave_firewall(self.hub, self.health, self.settings):
+                self.hub.feed = self._make_feed()
+                self._adopt()
+            feed = self.hub.feed
+            if feed is None:
+                await self._work.wait()
+                continue
             if feed.look_due(_now()):
                 self.hub.inspecting = True
                 try:
@@ -253,6 +256,16 @@ class Node:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, feed.due(_now()) - _now())):
                     await self._work.wait()
+
+    def _make_feed(self) -> Feed | None:
+        if self.settings.node.mode is Mode.OBSERVE:
+            return None
+        return Feed(make_backend(self.settings.firewall), self.settings.firewall)
+
+    def _let_go(self) -> None:
+        """End without a trace in the kernel: it keeps its sets."""
+        if self.hub.feed is not None:
+            self.hub.feed.close()
 
     async def _resolve(self) -> None:
         """Ask DNS for the names of the allowlist; what does not answer keeps its last addresses."""
@@ -281,30 +294,18 @@ class Node:
     def reload(self) -> dict[str, Any]:
         """Read configuration and rules again; raises ConfigError and changes nothing if one is wrong."""
         fresh = self._read_settings()
+        ahead = plan(self.settings, fresh)
         rules = load_rules(fresh.detect.rules, fresh.detect.disabled)
-        pipeline = self.hub.pipeline
-        pipeline.allowlist.use(fresh.allowlist)
-        pipeline.use_rules(rules)
-        self.hub.allowlist_changed(_now())
+        apply(ahead.settings, rules, self.dispatcher.orders, own_addresses(), _now())
+        self.settings = self.health.settings = ahead.settings
+        self._work.set()  # the mode may be another
         self.health.problems.pop("reload", None)
-        waiting = self._not_applied(fresh)
-        if waiting:
-            self.health.problems["reload"] = f"restart shield to apply: {', '.join(waiting)}"
+        if ahead.waiting:
+            self.health.problems["reload"] = f"restart shield to apply: {', '.join(ahead.waiting)}"
             _log.warning("reload: %s", self.health.problems["reload"])
-        _log.info("reloaded: %d rules, %d allowlist entries", len(rules), len(pipeline.allowlist))
-        return {"rules": len(rules), "allowlist": len(pipeline.allowlist), "restart": waiting}
-
-    def _not_applied(self, fresh: Settings) -> list[str]:
-        """Tables of the configuration that differ from what is in force and need a restart."""
-        applied = replace(
-            self.settings,
-            allowlist=fresh.allowlist,
-            detect=replace(
-                self.settings.detect, rules=fresh.detect.rules, disabled=fresh.detect.disabled
-            ),
-        )
-        names = [part.name for part in fields(fresh)]
-        return [name for name in names if getattr(applied, name) != getattr(fresh, name)]
+        answer = ahead.as_json(rules=len(rules), allowlist=len(self.hub.pipeline.allowlist))
+        _log.info("reloaded: %s", answer)
+        return answer
 
     def _reload_by_signal(self) -> None:
         try:

@@ -49,7 +49,8 @@ class Orders:
         self.hub = hub
         self._now = clock
         self._wall = wall
-        self._default = default_duration
+        self.default_duration = default_duration
+        """Seconds of a ban that names no duration."""
 
     # --- the allowlist ----------------------------------------------------------------------
 
@@ -202,7 +203,7 @@ class Orders:
     def _duration(self, given: Any) -> float:
         """Seconds of a new ban; raises InputError for what is no sensible duration."""
         if given is None:
-            return self._default
+            return self.default_duration
         if (
             isinstance(given, bool)
             or not isinstance(given, int | float)

@@ -166,6 +166,23 @@ class Pipeline:
         """Work with these rules from now on."""
         self.engine.use(rules)
 
+    def use_settings(
+        self, detect: DetectSettings, policy: PolicySettings, local: Iterable[bytes], now: float
+    ) -> list[Change]:
+        """Work with these settings from now on; gives the ends of bans of what is a server now.
+
+        Raises ConfigError, and changes nothing, when a server is no address.
+        """
+        servers = _servers(detect, local)
+        fresh = servers - self.servers.known
+        self.servers.use(servers, learn=detect.learn_servers)
+        self.engine.use_settings(detect)
+        self.policy.settings = policy
+        changes: list[Change] = []
+        for server in sorted(fresh):
+            changes += self.blocklist.remove(Network.host(server), now, "one of our own servers")
+        return changes
+
     def ban(
         self,
         network: Network,
@@ -304,6 +321,7 @@ class Pipeline:
 
 
 def _servers(detect: DetectSettings, local: Iterable[bytes]) -> frozenset[bytes]:
+    """Addresses that are never judged; raises ConfigError naming a wrong one."""
     found = set(local)
     for text in detect.servers:
         try:

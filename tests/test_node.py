@@ -222,23 +222,68 @@ def test_reload_takes_rules_and_allowlist(settings: Settings) -> None:
     other = replace(
         settings,
         allowlist=AllowlistSettings(entries=(ATTACKER,)),
-        node=NodeSettings(name="node-a", mode=Mode.OBSERVE),
+        node=replace(settings.node, name="node-b"),
         detect=replace(settings.detect, disabled=("test-scanner",)),
     )
     answers = [other, settings]
 
     async def act(node: Node) -> None:
         ban(node, 600)
-        assert node.reload()["restart"] == ["node"]
+        answer = node.reload()
+        assert answer["restart"] == ["node.name"]
+        assert answer["changed"] == ["detect.disabled", "allowlist.entries"]
         assert not len(node.hub.pipeline.blocklist)
         assert "test-scanner" not in {rule.name for rule in node.hub.pipeline.engine.rules}
-        assert "restart shield to apply: node" in node.health.warnings()[0]
+        assert "restart shield to apply: node.name" in node.health.warnings()[0]
+        assert node.health.status(0.0)["name"] == "node-a"
         assert node.reload()["restart"] == []
         assert node.health.warnings() == []
         assert node.hub.pipeline.allowlist.covers(pack(ATTACKER)) is None
         assert "test-scanner" in {rule.name for rule in node.hub.pipeline.engine.rules}
 
     live(settings, act, lambda: answers.pop(0))
+
+
+def test_reload_changes_the_mode(settings: Settings) -> None:
+    """Enforce, observe, enforce: bans are in the kernel, gone with the table, and there again."""
+    observe = replace(settings, node=replace(settings.node, mode=Mode.OBSERVE))
+    answers = [observe, settings]
+
+    async def act(node: Node) -> None:
+        assert node.hub.feed is not None
+        first: Any = node.hub.feed.backend
+        ban(node, 600)
+        await until(lambda: first.ends)
+        assert node.reload()["changed"] == ["node.mode"]
+        await until(lambda: node.hub.feed is None)
+        assert (first.table, first.ends) == (False, {})
+        assert node.health.status(0.0)["mode"] == "observe"
+        assert len(node.hub.pipeline.blocklist) == 1
+        node.reload()
+        await until(lambda: node.hub.feed is not None)
+        assert node.hub.feed is not None
+        second: Any = node.hub.feed.backend
+        await until(lambda: {str(network) for network in second.ends} == {ATTACKER})
+        assert second is not first
+        assert node.health.warnings() == []
+
+    live(settings, act, lambda: answers.pop(0))
+
+
+def test_a_node_that_observed_can_enforce(settings: Settings) -> None:
+    """Begun in observe, it never touched a kernel; a reload opens it with what is banned by then."""
+    observe = replace(settings, node=replace(settings.node, mode=Mode.OBSERVE))
+
+    async def act(node: Node) -> None:
+        ban(node, 600)
+        assert node.hub.feed is None
+        node.reload()
+        await until(lambda: node.hub.feed is not None and node.hub.feed.stats.commits)
+        assert node.hub.feed is not None
+        backend: Any = node.hub.feed.backend
+        assert {str(network) for network in backend.ends} == {ATTACKER}
+
+    live(observe, act, lambda: settings)
 
 
 def test_a_broken_file_keeps_the_old_settings(settings: Settings) -> None:

@@ -63,8 +63,7 @@ class Engine:
         self.sources = Sources(settings.max_sources)
         self.evidence = EvidenceStore()
         self.stats = EngineStats()
-        self.trust_time = settings.trust_time
-        self._domains = frozenset(domain.lower().encode() for domain in settings.domains)
+        self.use_settings(settings)
         self._shared: RecentMap[Hashable, Window | Bucket] = RecentMap(MAX_SHARED, 3_600.0)
         self.use(rules)
 
@@ -76,6 +75,12 @@ class Engine:
         # All other methods share one plan, so a flood of invented ones makes no plans.
         self._methods = METHODS.union(*(rule.methods for rule in rules))
         self._plans: tuple[dict[bytes, Plan], ...] = tuple({} for _ in Kind)
+
+    def use_settings(self, settings: DetectSettings) -> None:
+        """Work with these settings from now on; nothing that is remembered is lost."""
+        self.sources.limit(settings.max_sources)
+        self.trust_time = settings.trust_time
+        self._domains = frozenset(domain.lower().encode() for domain in settings.domains)
 
     def observe(self, event: SipEvent) -> Sequence[Alert]:
         """Count one event; gives the alerts that it completes."""

@@ -84,11 +84,15 @@ class Sources:
     """All records: two generations of a dict (see RecentMap), history is carried over."""
 
     def __init__(self, limit: int) -> None:
-        self._half = max(2, limit // 2)
+        self.limit(limit)
         self.young: dict[bytes, SourceRecord] = {}
         self.old: dict[bytes, SourceRecord] = {}
         self.forgotten = 0
         """Records dropped because there were too many sources."""
+
+    def limit(self, limit: int) -> None:
+        """Remember at most so many sources; a lower limit holds after the next generations."""
+        self._half = max(2, limit // 2)
 
     def touch(self, address: bytes, time: float) -> SourceRecord:
         """Give the record of an address, made if missing."""

@@ -30,10 +30,21 @@ class Servers:
     """Known server addresses; ``known`` is read on the packet path."""
 
     def __init__(self, configured: frozenset[bytes] = frozenset(), *, learn: bool = True) -> None:
+        self.configured = configured
         self.known: set[bytes] = set(configured)
         self.learned: set[bytes] = set()
         self._learn = learn
         self._clients: RecentMap[bytes, set[bytes]] = RecentMap(MAX_CANDIDATES, 3_600.0)
+
+    def use(self, configured: frozenset[bytes], *, learn: bool) -> None:
+        """Take over a configuration read again; what was learned stays while ``learn`` does."""
+        self._learn = learn
+        if not learn:
+            self.known -= self.learned
+            self.learned.clear()
+        self.known -= self.configured - self.learned
+        self.known |= configured
+        self.configured = configured
 
     def answered(self, server: bytes, client: bytes, method: bytes) -> None:
         """Note that ``server`` gave a final answer to a request of ``client``."""

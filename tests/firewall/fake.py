@@ -85,6 +85,8 @@ class FakeBackend:
 
     def close(self, *, remove: bool = False) -> None:
         self.calls.append("close")
+        if remove:
+            self.flush_ruleset()
 
     def flush_ruleset(self) -> None:
         """What an operator's ``nft flush ruleset`` does."""

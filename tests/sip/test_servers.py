@@ -18,6 +18,21 @@ def test_configured_servers_are_known_and_not_learned() -> None:
     assert table.learned == set()
 
 
+def test_a_configuration_read_again_takes_the_place_of_the_old() -> None:
+    """New servers are known, gone ones are not; what was learned stays, unless learning is over."""
+    table = Servers(frozenset({SERVER, PROXY}))
+    table.relayed(CLIENTS[0], CLIENTS[1])
+    table.relayed(PROXY, CLIENTS[1])
+    known = table.known
+    table.use(frozenset({CLIENTS[2]}), learn=True)
+    assert table.known == {CLIENTS[0], CLIENTS[2], PROXY}
+    table.use(frozenset({CLIENTS[0]}), learn=False)
+    assert table.known == {CLIENTS[0]}
+    table.relayed(PROXY, CLIENTS[1])
+    assert table.known == {CLIENTS[0]}
+    assert table.known is known
+
+
 def test_an_answer_to_register_makes_a_server() -> None:
     """Only a registrar answers REGISTER (RFC 3261 section 10.3)."""
     table = Servers()
