@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -222,13 +222,15 @@ class Node:
     async def _save(self) -> None:
         """Give the journal what is new; now and then make it forget what is old."""
         prune = _now() + 60.0
+        portions: Iterator[None] = iter(())
         while True:
             now, wall = _now(), time.time()
             left = self.hub.save(now, wall)
             if now >= prune:
                 prune = now + PRUNE_SECONDS
-                self.hub.journal.prune(wall)
-            await asyncio.sleep(0 if left else SAVE_SECONDS)
+                portions = self.hub.journal.prune(wall)
+            more = next(portions, "done") is None
+            await asyncio.sleep(0 if left or more else SAVE_SECONDS)
 
     async def _firewall(self) -> None:
         """Bring to the kernel what did not go at once, and repair what others damage."""

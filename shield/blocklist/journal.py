@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from shield.blocklist.allowlist import AllowEntry
 from shield.blocklist.decision import Change, ChangeKind, Decision
 from shield.blocklist.journal_file import JournalFile
+from shield.blocklist.journal_prune import forget, trim_alerts
 from shield.blocklist.journal_rows import (
     UNREADABLE,
     Row,
@@ -147,7 +148,8 @@ class Journal:
         self._untrimmed += 1
         if self._untrimmed >= TRIM_EVERY:
             self._untrimmed = 0
-            self._file.write(0, self._trim_alerts)
+            most = self.settings.max_alerts
+            self._file.write(0, lambda db: trim_alerts(db, most))
 
     def save_allow(self, entry: AllowEntry, now: float, wall: float) -> None:
         """Store an allowlist entry, in place of one with the same value."""
@@ -197,19 +199,20 @@ class Journal:
                 banned.discard(value)
         return {value: count for value, count in counts.items() if count}
 
-    def prune(self, wall: float) -> None:
-        """Forget what is older than ``history_days`` or beyond the limits. Call it about hourly."""
-        oldest = wall - self.settings.history_days * 86400
+    def prune(self, wall: float) -> Iterator[None]:
+        """Forget what is older than ``history_days`` or beyond the limits. Begin it about hourly.
 
-        def write(db: sqlite3.Connection) -> None:
-            db.execute("DELETE FROM history WHERE at < ?", (oldest,))
-            db.execute("DELETE FROM alerts WHERE at < ?", (oldest,))
-            db.execute("DELETE FROM decisions WHERE until <= ?", (wall,))
-            db.execute("DELETE FROM allowed WHERE until <= ?", (wall,))
-            _trim(db, "history", "proof = 'proven'", self.settings.max_history)
-            self._trim_alerts(db)
-
-        self._file.write(0, write)
+        A million rows take half a second, so a portion is done with each step (see ``journal_prune``).
+        """
+        settings = self.settings
+        oldest = wall - settings.history_days * 86400
+        return forget(
+            self._file,
+            wall,
+            oldest,
+            max_history=settings.max_history,
+            max_alerts=settings.max_alerts,
+        )
 
     def close(self) -> None:
         """Write what waits and close the file."""
@@ -244,17 +247,3 @@ class Journal:
                     _log.warning("journal %s: row %.200r skipped: %s", self.settings.path, row, error)
                 self.stats.rows_skipped += 1
         return found
-
-    def _trim_alerts(self, db: sqlite3.Connection) -> None:
-        _trim(db, "alerts", "proven", self.settings.max_alerts)
-
-
-def _trim(db: sqlite3.Connection, table: str, rank: str, keep: int) -> None:
-    """Leave the newest ``keep`` rows; rows of a low rank go first."""
-    surplus = db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] - keep  # noqa: S608
-    if surplus > 0:
-        db.execute(
-            f"DELETE FROM {table} WHERE rowid IN "  # noqa: S608
-            f"(SELECT rowid FROM {table} ORDER BY {rank}, rowid LIMIT ?)",
-            (surplus,),
-        )

@@ -28,6 +28,10 @@ MAX_PENDING = 200_000
 BUSY_SECONDS = 1.0
 """Wait for a lock at most this long: only a second daemon or a backup program can hold one."""
 
+CHECKPOINT_PAGES = 250
+"""Pages of the log that are brought into the file in one go, in the event loop: SQLite's own 1000 take up to
+30 ms, these 4 ms."""
+
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 Row = tuple[Any, ...]
@@ -262,6 +266,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode=WAL")
         # With WAL a lost machine may cost the last transactions; a killed process costs none.
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         migrate(connection)
     except (sqlite3.Error, SystemFailure):
         connection.close()

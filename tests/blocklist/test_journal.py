@@ -277,23 +277,6 @@ def test_a_flood_of_forged_sources_does_not_push_out_proven_alerts(
     small.close()
 
 
-def test_prune_forgets_what_is_old_or_too_much(settings: JournalSettings) -> None:
-    """Old rows go by age; of the rest the newest stay, unproven changes go first."""
-    small = Journal(replace(settings, history_days=1, max_history=2))
-    small.record([change(ban("192.0.2.9"))], NOW, WALL - 90_000)
-    small.record_alert(alert(), WALL - 90_000)
-    small.record([change(ban())], NOW, WALL)
-    small.record([change(ban(f"203.0.113.{n}", proof=Proof.UNPROVEN)) for n in range(3)], NOW, WALL)
-    small.prune(WALL)
-    assert [row["value"] for row in small.history()] == ["203.0.113.2", "192.0.2.1"]
-    assert small.alerts() == []
-    # Pruning the history ends no live ban.
-    assert len(small.load(NOW, WALL).decisions) == 4
-    small.prune(WALL + 700)
-    assert small.load(NOW, WALL).decisions == []
-    small.close()
-
-
 def test_a_hundred_thousand_changes_are_one_transaction(opened: Journal) -> None:
     """They come back complete."""
     many = [change(ban(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}")) for n in range(100_000)]
