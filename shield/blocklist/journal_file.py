@@ -29,8 +29,8 @@ BUSY_SECONDS = 1.0
 """Wait for a lock at most this long: only a second daemon or a backup program can hold one."""
 
 CHECKPOINT_PAGES = 250
-"""Pages of the log that are brought into the file in one go, in the event loop: SQLite's own 1000 take up to
-30 ms, these 4 ms."""
+"""Pages of the log that are brought into the file in one go, in the event loop: the 1000 that SQLite
+does by itself take up to 30 ms, these 4 ms."""
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
