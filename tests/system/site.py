@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -118,6 +119,22 @@ class Site:
         )  # fmt: skip
         self.until(self.answers, 20)
         return time.monotonic() - begun
+
+    def attack(self, *command: str) -> subprocess.Popen[str]:
+        """Start a program on the attacker's host."""
+        with (self.folder / "attack.log").open("w") as output:
+            # Some tools leave a file behind where they run, so there; ours must find their own parts.
+            program: subprocess.Popen[str] = self.attacker.popen(
+                *command, cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            )  # fmt: skip
+        return program
+
+    def call_on(self, calls: int) -> None:
+        """Wait until the phone has made so many calls more, from the first INVITE to the BYE."""
+        done = len(self.results("bye"))
+        # One more: the call that runs now began before.
+        self.until(lambda: len(self.results("bye")) > done + calls, 15)
 
     def end(self, number: int) -> int:
         """Send the node a signal; its exit code."""

@@ -150,6 +150,7 @@ def test_killed_during_a_commit(site: Site) -> None:
         ("iptables", ("nft", "flush", "ruleset")),
         ("iptables", ("ipset", "flush")),
         ("iptables", ("iptables", "-t", "raw", "-F")),
+        ("iptables-legacy", ("xtables-legacy-multi", "iptables", "-t", "raw", "-F")),
     ],
 )
 def test_damage_is_repaired(lab: Lab, tmp_path: Path, backend: str, damage: tuple[str, ...]) -> None:
