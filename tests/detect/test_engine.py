@@ -147,6 +147,21 @@ def test_rate_is_the_requests_of_a_minute() -> None:
     assert not fed(engine(text), [event(i * 30.0) for i in range(30)])
 
 
+def test_a_forged_flood_is_not_proven_by_what_its_victim_sends() -> None:
+    """Genuine logins amid a flood in their name prove nothing; the same flood over TCP is proven."""
+    built_in = [one for one in load_rules() if one.name == "request-flood"]
+    servers = Servers(frozenset([pack(SERVER)]))
+    forged = [event(i / 100) for i in range(600)]
+    genuine = [event(i + 0.005, proofs=NONCE) for i in range(6)]
+    mixed = sorted(forged + genuine, key=lambda one: one.time)
+    (alert,) = fed(Engine(built_in, DetectSettings(), servers), mixed)
+    assert alert.proof is Proof.UNPROVEN
+    (alert,) = fed(
+        Engine(built_in, DetectSettings(), servers), [event(i / 100, proofs=TCP) for i in range(600)]
+    )
+    assert alert.proof is Proof.PROVEN
+
+
 def test_a_rate_is_asked_of_the_rules_own_methods_and_events() -> None:
     """A flood of OPTIONS is none of INVITE, nor one of retransmissions."""
     assert not fed(engine("[match]\nmethod = 'INVITE'\nrate = 5"), [event(i / 100) for i in range(20)])
