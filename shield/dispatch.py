@@ -112,21 +112,8 @@ class NodeDispatcher:
 
     def _rules(self, _arguments: Arguments, _actor: Actor) -> list[dict[str, Any]]:
         matched = self.hub.pipeline.engine.stats.by_rule
-        return [
-            {
-                "name": rule.name,
-                "description": rule.description,
-                "kind": rule.kind,
-                "severity": rule.severity,
-                "confidence": rule.confidence,
-                "max_retry": rule.max_retry,
-                "find_time": rule.find_time,
-                "ban_time": rule.ban_time,
-                "path": str(rule.path),
-                "matched": matched[rule.name],
-            }
-            for rule in self.hub.pipeline.engine.rules
-        ]
+        rules = self.hub.pipeline.engine.rules
+        return [{**rule.as_json(), "matched": matched[rule.name]} for rule in rules]
 
     def _watch(self, arguments: Arguments, _actor: Actor) -> Any:
         wanted = parse_filter(arguments.get("filter", ""))

@@ -9,7 +9,23 @@ from typing import Any
 from shield.detect.alert import Proof
 from shield.net import Network
 
-__all__ = ["Change", "ChangeKind", "Decision"]
+__all__ = ["DECISION_KEYS", "Change", "ChangeKind", "Decision"]
+
+DECISION_KEYS = (
+    "value",
+    "scope",
+    "type",
+    "scenario",
+    "origin",
+    "proof",
+    "time",
+    "duration",
+    "remaining",
+    "repeats",
+    "id",
+    "reason",
+)
+"""Order of the keys in plain lines and lists for scripts: new ones are only ever added at the end."""
 
 
 @dataclass(frozen=True, slots=True)

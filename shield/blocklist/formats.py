@@ -15,7 +15,7 @@ from enum import StrEnum
 from itertools import chain, islice
 from math import ceil
 
-from shield.blocklist.decision import Decision
+from shield.blocklist.decision import DECISION_KEYS, Decision
 from shield.blocklist.networks import PrefixTable
 from shield.blocklist.readers import (
     VALUE_NAMES,
@@ -49,21 +49,6 @@ MAX_TIMEOUT = 2_147_483
 
 CHUNK = 500
 """Elements of one nft command: keeps its lines short."""
-
-COLUMNS = (
-    "value",
-    "scope",
-    "type",
-    "scenario",
-    "origin",
-    "proof",
-    "time",
-    "duration",
-    "remaining",
-    "repeats",
-    "id",
-    "reason",
-)
 
 _NFT = re.compile(
     r"(?:table|set|map|chain|flush)\s+\S.*|(?:add|create|delete|destroy)\s+(?:table|set|element|chain)\s.*"
@@ -182,14 +167,14 @@ def _json(decisions: Iterable[Decision], now: float) -> Iterator[str]:
 def _csv(decisions: Iterable[Decision], now: float) -> Iterator[str]:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(DECISION_KEYS)
     yield buffer.getvalue()
     for decision in decisions:
         buffer.seek(0)
         buffer.truncate()
         shown = decision.as_json(now)
         # One entry is one line, so that a broken one can be skipped by itself.
-        writer.writerow(" ".join(str(shown[name]).split()) for name in COLUMNS)
+        writer.writerow(" ".join(str(shown[name]).split()) for name in DECISION_KEYS)
         yield buffer.getvalue()
 
 

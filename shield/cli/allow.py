@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from shield.cli.columns import ALLOWED, ALLOWED_PLAIN
 from shield.cli.daemon import ask, finish
-from shield.cli.group import CONTEXT
+from shield.cli.group import CONTEXT, commands
 from shield.cli.options import (
     DurationOption,
     FilterArgument,
@@ -40,13 +40,8 @@ class _AddByDefault(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(
-    cls=_AddByDefault,
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    context_settings=CONTEXT,
-    help="Addresses, networks and names that are never banned: add, remove, list.",
+app = commands(
+    "Addresses, networks and names that are never banned: add, remove, list.", cls=_AddByDefault
 )
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from shield.cli.columns import DECISIONS, DECISIONS_PLAIN
+from shield.blocklist.decision import DECISION_KEYS
+from shield.cli.columns import DECISIONS
 from shield.cli.daemon import ask, finish
 from shield.cli.options import (
     DurationOption,
@@ -58,7 +59,7 @@ def list_bans(
     """
     text = as_filter(terms)
     rows, more = _fetch(text, limit, socket)
-    emit(rows, DECISIONS, output, DECISIONS_PLAIN)
+    emit(rows, DECISIONS, output, DECISION_KEYS)
     if output is Output.TABLE:
         _count_line(rows, text, more=more)
 

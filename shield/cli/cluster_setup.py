@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from shield.cli.daemon import ask
-from shield.cli.group import CONTEXT, FAILURE, complain
+from shield.cli.group import CONTEXT, FAILURE, commands, complain
 from shield.cli.options import Output, OutputOption, SocketOption, as_duration, configured
 from shield.cli.render import seconds, write_json, write_plain
 from shield.errors import InputError, ShieldError, SystemFailure
@@ -49,13 +49,7 @@ AdvertiseOption = Annotated[
     ),
 ]
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    context_settings=CONTEXT,
-    help="Nodes that share their blocklists: init, invite, join, revoke.",
-)
+app = commands("Nodes that share their blocklists: init, invite, join, revoke.")
 
 
 @app.command("init", context_settings=CONTEXT)

@@ -12,7 +12,6 @@ __all__ = [
     "ALLOWED",
     "ALLOWED_PLAIN",
     "DECISIONS",
-    "DECISIONS_PLAIN",
     "proof_colour",
     "severity_colour",
 ]
@@ -40,22 +39,6 @@ DECISIONS = (
     Column("repeats", "repeats", keep=1, right=True),
     Column("reason", "reason", dash, keep=3, cut=True),
 )
-DECISIONS_PLAIN = (
-    "value",
-    "scope",
-    "type",
-    "scenario",
-    "origin",
-    "proof",
-    "time",
-    "duration",
-    "remaining",
-    "repeats",
-    "id",
-    "reason",
-)
-"""Plain output is for scripts: new keys are only ever added at the end."""
-
 ALLOWED = (
     Column("value", "value", keep=9),
     Column(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shield.cli.group import CONTEXT
+from shield.cli.group import CONTEXT, commands
 from shield.cli.options import DEFAULT_CONFIG, ConfigOption, Output, OutputOption
 from shield.cli.render import plural
 from shield.cli.settings import rules_of, settings_of
@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "check_all"]
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    context_settings=CONTEXT,
-    help="The configuration file: check, show, init.",
-)
+app = commands("The configuration file: check, show, init.")
 
 
 @app.command("check", context_settings=CONTEXT)

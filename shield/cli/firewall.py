@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shield.cli.daemon import ask
-from shield.cli.group import CONTEXT, FAILURE, complain
+from shield.cli.group import CONTEXT, FAILURE, commands, complain
 from shield.cli.options import ConfigOption, Output, OutputOption, SocketOption
 from shield.cli.render import emit, paint, write_json, write_plain
 from shield.cli.settings import settings_of
@@ -25,13 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    context_settings=CONTEXT,
-    help="The kernel firewall: status, render, check.",
-)
+app = commands("The kernel firewall: status, render, check.")
 
 PROGRAMS = {
     "nftables": ("nft",),

@@ -19,7 +19,16 @@ from typer.core import TyperGroup
 
 from shield.errors import ShieldError
 
-__all__ = ["CONTEXT", "FAILURE", "INTERRUPTED", "USAGE", "LazyCommand", "RootGroup", "complain"]
+__all__ = [
+    "CONTEXT",
+    "FAILURE",
+    "INTERRUPTED",
+    "USAGE",
+    "LazyCommand",
+    "RootGroup",
+    "commands",
+    "complain",
+]
 
 FAILURE = 1
 USAGE = 2
@@ -36,6 +45,18 @@ DEBUG_VARIABLE = "SHIELD_DEBUG"
 
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 # Some typer releases carry their own click, so the class is reached through typer.
+
+
+def commands(text: str, cls: type[TyperGroup] | None = None) -> typer.Typer:
+    """Make a command that has commands of its own; ``text`` is its help."""
+    return typer.Typer(
+        cls=cls,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="rich",
+        context_settings=CONTEXT,
+        help=text,
+    )
 
 
 class LazyCommand(NamedTuple):

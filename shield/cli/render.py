@@ -37,6 +37,7 @@ __all__ = [
     "wrap",
     "write_json",
     "write_plain",
+    "write_table",
 ]
 
 GAP = "  "
@@ -73,10 +74,16 @@ def emit(
         write_json(rows)
     elif output is Output.PLAIN:
         write_plain(rows, plain or [column.key for column in columns])
-    elif rows:
-        sys.stdout.write(
-            "\n".join(table_lines(rows, columns, terminal_width(), colour=colours())) + "\n"
-        )
+    else:
+        write_table(rows, columns)
+
+
+def write_table(rows: Sequence[Row], columns: Sequence[Column], indent: str = "") -> None:
+    """Heading and rows, as wide as the terminal and ``indent`` from its left; nothing without rows."""
+    if rows:
+        width = terminal_width()
+        lines = table_lines(rows, columns, width - len(indent) if width else None, colour=colours())
+        sys.stdout.writelines(f"{indent}{line}\n" for line in lines)
 
 
 def write_json(data: Any) -> None:

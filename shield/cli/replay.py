@@ -9,30 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
-from shield.cli.columns import proof_colour
+from shield.cli.columns import ALERTS, proof_colour
 from shield.cli.group import FAILURE, complain
 from shield.cli.options import ConfigOption, Output, OutputOption
-from shield.cli.render import (
-    Column,
-    colours,
-    dash,
-    paint,
-    plural,
-    seconds,
-    table_lines,
-    terminal_width,
-    write_json,
-    write_plain,
-)
+from shield.cli.render import Column, dash, paint, plural, seconds, write_json, write_plain, write_table
 from shield.cli.settings import (
+    AnyPortOption,
     DomainOption,
     PortOption,
     RulesOption,
     ServerOption,
-    changed,
+    detection_settings,
     pipeline_factory,
     rules_of,
-    settings_of,
 )
 from shield.errors import ShieldError
 from shield.net import Network
@@ -56,13 +45,6 @@ _DECISIONS = (
     Column("messages_to_ban", "messages", dash, keep=7, right=True),
     Column("seconds_to_ban", "after", seconds, keep=6, right=True),
     Column("reason", "reason", dash, keep=2, cut=True),
-)
-_ALERTS = (
-    Column("value", "source", keep=9),
-    Column("scenario", "scenario", keep=8, cut=True),
-    Column("proof", "proof", keep=6, colour=proof_colour),
-    Column("messages", "messages", dash, keep=5, right=True),
-    Column("why", "result", dash, keep=7, cut=True),
 )
 PLAIN = (
     "file",
@@ -92,7 +74,7 @@ def replay(
     domain: DomainOption = None,
     rules: RulesOption = None,
     port: PortOption = None,
-    any_port: Annotated[bool, typer.Option("--any-port", help="Look for SIP on every port.")] = False,
+    any_port: AnyPortOption = False,
     realtime: Annotated[
         bool, typer.Option("--realtime", help="At the pace of the capture, not at full speed.")
     ] = False,
@@ -105,12 +87,8 @@ def replay(
     Exit codes: 0 nothing was decided, 3 somebody would have been banned, 1 a file could not be read
     to its end (the others are still reported), 2 wrong usage.
     """
-    settings = changed(
-        settings_of(config),
-        servers=server or (),
-        domains=domain or (),
-        rules=rules,
-        capture={"ports": tuple(port or ()), "any_port": any_port},
+    settings = detection_settings(
+        config, servers=server, domains=domain, rules=rules, ports=port, any_port=any_port
     )
     factory = pipeline_factory(settings, rules_of(settings))
     reports = []
@@ -180,9 +158,9 @@ def show_report(report: Report) -> None:
     counts = f"{plural(report['packets'], 'packet')}, {plural(report['messages'], 'message')}"
     found = f"{plural(len(alerts), 'alert')}, {plural(len(decisions), 'decision')}"
     typer.echo(f"{paint(report['file'], '', bold=True)}: {counts}, {found}")
-    _table(decisions, _DECISIONS)
+    write_table(decisions, _DECISIONS, "  ")
     banned = [Network.parse(row["value"]) for row in decisions]
-    _table(_folded([row for row in alerts if not _inside(row["value"], banned)]), _ALERTS)
+    write_table(_folded([row for row in alerts if not _inside(row["value"], banned)]), ALERTS[1:], "  ")
     if report["errors"]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(report["errors"].items()))
         typer.echo(f"  not understood: {reasons}")
@@ -210,11 +188,3 @@ def _inside(value: str, banned: Sequence[Network]) -> bool:
     """Tell whether a decision covers the source; then its further alerts say nothing new."""
     source = Network.parse(value)
     return any(network.contains(source) for network in banned)
-
-
-def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> None:
-    if not rows:
-        return
-    width = terminal_width()
-    lines = table_lines(rows, columns, width - 2 if width else None, colour=colours())
-    typer.echo("\n".join(f"  {line}" for line in lines))

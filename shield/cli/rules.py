@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shield.cli.group import CONTEXT, FAILURE, complain
+from shield.cli.group import CONTEXT, FAILURE, commands, complain
 from shield.cli.options import ConfigOption, Output, OutputOption, SocketOption
 from shield.cli.render import Column, emit, paint, plural, seconds, write_json
 from shield.cli.settings import RulesOption, changed, rules_of, settings_of
@@ -21,13 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    context_settings=CONTEXT,
-    help="The rules of detection: list, show, check, test.",
-)
+app = commands("The rules of detection: list, show, check, test.")
 
 _COLUMNS = (
     Column("name", "rule", keep=9),
@@ -229,15 +223,4 @@ def _from(path: str) -> str:
 
 
 def _row(rule: Rule) -> dict[str, Any]:
-    return {
-        "name": rule.name,
-        "kind": rule.kind,
-        "severity": rule.severity,
-        "confidence": rule.confidence,
-        "max_retry": rule.max_retry,
-        "find_time": rule.find_time,
-        "ban_time": rule.ban_time,
-        "from": _from(rule.path),
-        "path": rule.path,
-        "description": rule.description,
-    }
+    return {**rule.as_json(), "from": _from(rule.path)}

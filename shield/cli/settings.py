@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from shield.pipeline import Pipeline
 
 __all__ = [
+    "AnyPortOption",
     "DomainOption",
     "PortOption",
     "RulesOption",
     "ServerOption",
     "changed",
+    "detection_settings",
     "pipeline_factory",
     "rules_of",
     "settings_of",
@@ -68,6 +70,7 @@ PortOption = Annotated[
         show_default=False,
     ),
 ]
+AnyPortOption = Annotated[bool, typer.Option("--any-port", help="Look for SIP on every port.")]
 
 
 def settings_of(config: Path | None) -> Settings:
@@ -77,23 +80,44 @@ def settings_of(config: Path | None) -> Settings:
     return load(config)
 
 
-def changed(
-    settings: Settings,
+def changed(settings: Settings, *, rules: Path | None) -> Settings:
+    """Put the directory of rules of the command line, if there is one, in place of the configured."""
+    if rules is None:
+        return settings
+    if not rules.is_dir():
+        raise typer.BadParameter(f"--rules: {rules} is no directory")
+    return replace(settings, detect=replace(settings.detect, rules=str(rules)))
+
+
+def detection_settings(
+    config: Path | None,
     *,
-    servers: Sequence[str] = (),
-    domains: Sequence[str] = (),
-    rules: Path | None = None,
-    capture: dict[str, Any] | None = None,
+    servers: Sequence[str] | None,
+    domains: Sequence[str] | None,
+    rules: Path | None,
+    ports: Sequence[int] | None,
+    any_port: bool,
+    interfaces: Sequence[str] | None = None,
+    promiscuous: bool = False,
 ) -> Settings:
-    """Put the command line's options on top; one that was not given changes nothing."""
-    detect = settings.detect
-    detect = replace(detect, servers=(*detect.servers, *servers), domains=(*detect.domains, *domains))
-    if rules is not None:
-        if not rules.is_dir():
-            raise typer.BadParameter(f"--rules: {rules} is no directory")
-        detect = replace(detect, rules=str(rules))
-    wanted = {key: value for key, value in (capture or {}).items() if value}
-    return replace(settings, detect=detect, capture=replace(settings.capture, **wanted))
+    """The configuration under the options of ``replay`` and ``sniff``; one not given changes nothing."""
+    settings = changed(settings_of(config), rules=rules)
+    detect, capture = settings.detect, settings.capture
+    return replace(
+        settings,
+        detect=replace(
+            detect,
+            servers=(*detect.servers, *(servers or ())),
+            domains=(*detect.domains, *(domains or ())),
+        ),
+        capture=replace(
+            capture,
+            ports=tuple(ports or capture.ports),
+            any_port=any_port or capture.any_port,
+            interfaces=tuple(interfaces or capture.interfaces),
+            promiscuous=promiscuous or capture.promiscuous,
+        ),
+    )
 
 
 def rules_of(settings: Settings) -> list[Rule]:

@@ -12,7 +12,6 @@ from shield.cli.daemon import ask
 from shield.cli.options import Output, OutputOption, SocketOption, as_networks
 from shield.cli.render import (
     Column,
-    colours,
     dash,
     fit,
     local_time,
@@ -20,11 +19,10 @@ from shield.cli.render import (
     plural,
     printable,
     seconds,
-    table_lines,
-    terminal_width,
     wrap,
     write_json,
     write_plain,
+    write_table,
 )
 from shield.errors import SystemFailure
 
@@ -162,12 +160,9 @@ def _pairs(details: Any) -> Iterable[tuple[str, str]]:
 
 
 def _section(title: str, rows: Any, columns: Sequence[Column]) -> None:
-    if not rows:
-        return
-    typer.echo(paint(f"\n{title}", "", bold=True))
-    width = terminal_width()
-    for line in table_lines(rows, columns, width - 2 if width else None, colour=colours()):
-        typer.echo(f"  {line}")
+    if rows:
+        typer.echo(paint(f"\n{title}", "", bold=True))
+        write_table(rows, columns, "  ")
 
 
 def _flat(value: str, answer: Answer) -> Iterable[dict[str, Any]]:

@@ -26,14 +26,14 @@ from shield.cli.render import (
     write_plain,
 )
 from shield.cli.settings import (
+    AnyPortOption,
     DomainOption,
     PortOption,
     RulesOption,
     ServerOption,
-    changed,
+    detection_settings,
     pipeline_factory,
     rules_of,
-    settings_of,
 )
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def sniff(
     domain: DomainOption = None,
     rules: RulesOption = None,
     port: PortOption = None,
-    any_port: Annotated[bool, typer.Option("--any-port", help="Look for SIP on every port.")] = False,
+    any_port: AnyPortOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Watch the wire and show attackers as they are found; blocks nobody. Ends with Ctrl-C.
@@ -87,17 +87,15 @@ def sniff(
     from shield.capture.live import LiveSource
 
     limit = as_duration(duration, "--duration")
-    settings = changed(
-        settings_of(config),
-        servers=server or (),
-        domains=domain or (),
+    settings = detection_settings(
+        config,
+        servers=server,
+        domains=domain,
         rules=rules,
-        capture={
-            "interfaces": tuple(interface or ()),
-            "promiscuous": promiscuous,
-            "ports": tuple(port or ()),
-            "any_port": any_port,
-        },
+        ports=port,
+        any_port=any_port,
+        interfaces=interface,
+        promiscuous=promiscuous,
     )
     factory = pipeline_factory(settings, rules_of(settings), own_addresses())
 

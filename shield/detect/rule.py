@@ -81,6 +81,20 @@ class Rule:
         """Whether one message is enough."""
         return self.max_retry == 1 and Kind.REQUEST in self.events and not self.rate
 
+    def as_json(self) -> dict[str, Any]:
+        """What is told of a rule in lists."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "kind": self.kind,
+            "severity": self.severity,
+            "confidence": self.confidence,
+            "max_retry": self.max_retry,
+            "find_time": self.find_time,
+            "ban_time": self.ban_time,
+            "path": self.path,
+        }
+
     def scores(self, event: SipEvent) -> tuple[int, list[Mark]]:
         """Sum of the weights of the marks that an event shows, and these marks."""
         found = [mark for mark in self.marks if mark.condition.holds(event)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from shield.cli.columns import ALLOWED, DECISIONS, DECISIONS_PLAIN, proof_colour, severity_colour
+from shield.blocklist.decision import DECISION_KEYS
+from shield.cli.columns import ALLOWED, DECISIONS, proof_colour, severity_colour
 from shield.cli.render import table_lines
 
 
@@ -16,7 +17,7 @@ def test_the_value_of_a_decision_is_never_dropped(decision: Any) -> None:
 
 def test_plain_keys_exist_in_a_decision(decision: Any) -> None:
     """No column of plain output is always empty."""
-    assert set(DECISIONS_PLAIN) == set(decision)
+    assert set(DECISION_KEYS) == set(decision)
 
 
 def test_colours() -> None:

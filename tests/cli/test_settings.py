@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
-from shield.cli.settings import changed, pipeline_factory, rules_of, settings_of
+from shield.cli.settings import changed, detection_settings, pipeline_factory, rules_of, settings_of
 from shield.config import Settings
 from shield.errors import ConfigError
 from shield.net import pack
@@ -20,14 +21,22 @@ def test_settings_come_from_the_file(tmp_path: Path) -> None:
         settings_of(tmp_path / "no.toml")
 
 
-def test_options_go_on_top() -> None:
+def test_options_go_on_top(tmp_path: Path) -> None:
     """Servers and domains add, the rest replaces, what was not given changes nothing."""
-    base = changed(Settings(), servers=["192.0.2.1"], domains=["example.net"])
-    more = changed(base, servers=["192.0.2.2"], capture={"ports": (5070,), "any_port": False})
+    file = tmp_path / "shield.toml"
+    file.write_text('[detect]\nservers = ["192.0.2.1"]\n[capture]\nports = [5080]\nany_port = true\n')
+    nothing: dict[str, Any] = {
+        "servers": None, "domains": None, "rules": None, "ports": None, "any_port": False,
+    }  # fmt: skip
+    more = detection_settings(
+        file, **{**nothing, "servers": ["192.0.2.2"], "domains": ["example.net"], "ports": [5070]}
+    )
     assert more.detect.servers == ("192.0.2.1", "192.0.2.2")
     assert more.detect.domains == ("example.net",)
-    assert more.capture.ports == (5070,)
-    assert changed(Settings()) == Settings()
+    assert (more.capture.ports, more.capture.any_port) == ((5070,), True)
+    assert detection_settings(file, **nothing) == settings_of(file)
+    sniffed = detection_settings(file, **nothing, interfaces=["eth7"], promiscuous=True).capture
+    assert (sniffed.interfaces, sniffed.promiscuous) == (("eth7",), True)
 
 
 def test_a_rules_directory_that_is_missing_is_wrong_usage(tmp_path: Path) -> None:
