@@ -126,4 +126,6 @@ def pack(text: str) -> bytes:
 
 def unpack(address: bytes) -> str:
     """The text of a packed address."""
+    if len(address) == 4:
+        return "%d.%d.%d.%d" % tuple(address)  # noqa: UP031 - lists have 100,000 of them; 5 times as fast
     return str(ipaddress.ip_address(address))
