@@ -43,20 +43,15 @@ class BlocklistSettings:
     max_decisions: int = 1_000_000
     """Number of proven decisions about single addresses. About 0.5 kB of memory each. When full, the
     one that ends soonest makes room."""
-
     max_unproven: int = 50_000
     """Number of unproven decisions about single addresses: an attacker who forges addresses chooses how
     many there are."""
-
     max_networks: int = 10_000
     """Number of proven decisions about networks. Kernel sets of networks are slow to change."""
-
     max_unproven_networks: int = 1_000
     """Number of unproven decisions about networks."""
-
     min_prefix_v4: int = 8
     """Shortest IPv4 prefix length that may be banned, in bits: a slip must not ban half the Internet."""
-
     min_prefix_v6: int = 16
     """Shortest IPv6 prefix length that may be banned, in bits."""
 
