@@ -81,7 +81,7 @@ class ReplicatedMap(EntryStore):
         held = self.get(key)
         if held is None or held.until - now < LEAST_REMAINING:
             return None
-        return key, held.stamp, int((held.until - now) * 1000), held.value, held.seal
+        return key, held.stamp, round((held.until - now) * 1000), held.value, held.seal
 
     # What others wrote
 

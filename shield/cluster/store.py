@@ -144,7 +144,7 @@ class EntryStore:
         """Return an origin's records in a bucket, by key, those after key ``after``."""
         soon = now + LEAST_REMAINING
         found = [
-            (key, stamp, int((until - now) * 1000), value, seal)
+            (key, stamp, round((until - now) * 1000), value, seal)
             for key, (stamp, writer, until, value, seal) in self._buckets[number].items()
             if writer == origin and until > soon and key > after
         ]
