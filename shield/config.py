@@ -27,6 +27,7 @@ from shield.blocklist.allowlist import AllowlistSettings
 from shield.blocklist.blocklist import BlocklistSettings
 from shield.blocklist.journal import JournalSettings
 from shield.blocklist.policy import PolicySettings
+from shield.blocklist.sharing_settings import SharingSettings
 from shield.capture.settings import CaptureSettings
 from shield.control.settings import ControlSettings
 from shield.detect.settings import DetectSettings
@@ -85,6 +86,7 @@ class Settings:
     blocklist: BlocklistSettings = field(default_factory=BlocklistSettings)
     allowlist: AllowlistSettings = field(default_factory=AllowlistSettings)
     journal: JournalSettings = field(default_factory=JournalSettings)
+    sharing: SharingSettings = field(default_factory=SharingSettings)
     firewall: FirewallSettings = field(default_factory=FirewallSettings)
     control: ControlSettings = field(default_factory=ControlSettings)
 

@@ -12,11 +12,12 @@ from typing import Any
 
 from shield.blocklist.decision import Decision
 from shield.blocklist.filters import parse_filter
+from shield.blocklist.sharing_report import sharing_of
 from shield.blocklist.story import story
 from shield.control.commands import COMMANDS, Actor
 from shield.errors import InputError, SystemFailure
 from shield.health import Health
-from shield.hub import Hub
+from shield.hub import Ask, Hub
 from shield.net import Network
 from shield.orders import Orders
 
@@ -87,20 +88,41 @@ class NodeDispatcher:
         limit = arguments.get("limit") or None
         return islice((row for row in rows if not wanted or wanted.matches(row, wall)), limit)
 
-    def _show(self, arguments: Arguments, _actor: Actor) -> dict[str, Any]:
+    def _show(self, arguments: Arguments, _actor: Actor) -> Any:
         network = Network.parse(arguments["value"])
+        decisions = self._covering(network, self._now())
+        ask, sharing = self.hub.ask_origin, self.hub.sharing
+        if ask is not None and sharing is not None:
+            origin = next((d.origin for d in decisions if not sharing.owners.is_local(d.origin)), "")
+            if origin and not self.hub.journal.alerts(str(network), 1):
+                return self._show_asked(network, origin, ask)
+        return self._shown(network)
+
+    async def _show_asked(self, network: Network, origin: str, ask: Ask) -> dict[str, Any]:
+        """Ask the node that decided why, then show what is known."""
+        body = await ask(origin, ("explain", str(network)))
+        if body is not None and self.hub.sharing is not None:
+            self.hub.sharing.explained(origin, network, body)
+        return self._shown(network)
+
+    def _shown(self, network: Network) -> dict[str, Any]:
         value, now = str(network), self._now()
-        pipeline, journal = self.hub.pipeline, self.hub.journal
+        pipeline, journal, sharing = self.hub.pipeline, self.hub.journal, self.hub.sharing
         self.hub.save(now, self._wall())  # so that the history holds the last moment too
         source = pipeline.explain(network.address, now) if network.is_host else None
+        alerts = journal.alerts(value, HISTORY)
+        if remembered := (source or {}).get("alerts"):
+            # Those know what became of them; the journal knows what other nodes saw.
+            alerts = remembered + [alert for alert in alerts if alert.get("origin")]
         return story(
             value,
             now,
             decisions=self._covering(network, now),
             allowed=pipeline.allowlist.covers_network(network),
-            alerts=(source or {}).get("alerts") or journal.alerts(value, HISTORY),
+            alerts=alerts,
             history=journal.history(value, HISTORY),
             source=source,
+            shared=() if sharing is None else sharing_of(sharing, network, now),
         )
 
     def _covering(self, network: Network, now: float) -> list[Decision]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
+from shield.blocklist.sharing_report import sharing_json, sharing_warnings
 from shield.capture.stats import LiveStats
 from shield.config import Settings
 from shield.hub import Hub
@@ -68,6 +69,7 @@ class Health:
             "allowlist": {"entries": len(pipeline.allowlist)},
             "firewall": self.firewall(now),
             "journal": self.hub.journal.stats.as_json() | {"unsaved": self.hub.unsaved},
+            **self._sharing(),
             "warnings": self.warnings(),
         }
 
@@ -83,6 +85,10 @@ class Health:
             state[f"{name}_age"] = None if moment is None else round(now - moment, 3)
         return {"mode": mode, **state}
 
+    def _sharing(self) -> dict[str, Any]:
+        """What other nodes say, when there are any."""
+        return {} if self.hub.sharing is None else {"sharing": sharing_json(self.hub.sharing)}
+
     def stats(self, now: float) -> dict[str, Any]:
         """Give all counters, by part."""
         hub, pipeline = self.hub, self.hub.pipeline
@@ -97,6 +103,7 @@ class Health:
             "firewall": self.firewall(now),
             "journal": hub.journal.stats.as_json()
             | {"unsaved": hub.unsaved, "alerts_dropped": hub.alerts_unsaved_lost},
+            **self._sharing(),
             "watch": {
                 "watchers": len(hub.watchers),
                 "events": hub.watchers.events,
@@ -126,6 +133,8 @@ class Health:
             found.append(
                 f"blocklist: {evicted:,} proven bans had to make room (blocklist.max_decisions)"
             )
+        if hub.sharing is not None:
+            found += sharing_warnings(hub.sharing)
         if hub.watchers.dropped:
             found.append(f"watch: {hub.watchers.dropped:,} events were lost by slow watchers")
         return found

@@ -10,6 +10,7 @@ import types
 from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
+from shield.blocklist.allowlist import AllowEntry
 from shield.blocklist.decision import Change, ChangeKind
 from shield.blocklist.filters import parse_filter
 from shield.control.commands import Actor
@@ -66,10 +67,15 @@ class Orders:
             if entry.origin in {"builtin", "config"}:
                 return {"value": entry.value, "message": f"already, by the {entry.reason}"}
             self.hub.journal.save_allow(entry, now, wall)
+            made.append(entry)
             return {"value": entry.value, "entry": entry.as_json(now)}
 
+        made: list[AllowEntry] = []
         results = _each(arguments["values"], add)
         self.hub.allowlist_changed(now)
+        if self.hub.sharing is not None:
+            for entry in made:  # after the unbans, so that the others see one end of each ban
+                self.hub.sharing.allowed(entry, now)
         return {"results": results}
 
     def allow_remove(self, arguments: Arguments, _actor: Actor) -> dict[str, Any]:
@@ -80,6 +86,8 @@ class Orders:
             if entry is None:
                 raise InputError("not on the allowlist")
             self.hub.journal.remove_allow(entry.value)
+            if self.hub.sharing is not None:
+                self.hub.sharing.disallowed(entry.value, self._now())
             return {"value": entry.value}
 
         results = _each(arguments["values"], remove)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from shield.blocklist.allowlist import Allowlist, AllowlistSettings
 from shield.blocklist.blocklist import Blocklist, BlocklistSettings
 from shield.blocklist.journal import Journal, JournalSettings
 from shield.blocklist.policy import PolicySettings
+from shield.blocklist.sharing import Sharing
 from shield.capture.settings import CaptureSettings
 from shield.capture.stats import LiveStats
 from shield.config import Mode, NodeSettings, Settings
@@ -66,7 +68,14 @@ class FakeCapture:
 class Bench:
     """A node's inner parts. ``now`` is moved by the test."""
 
-    def __init__(self, folder: Path, *, enforce: bool = True, **blocklist: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        enforce: bool = True,
+        sharing: Callable[[Bench], Sharing] | None = None,
+        **blocklist: Any,
+    ) -> None:
         self.now = 100.0
         self.rules = folder / "rules"
         self.rules.mkdir(exist_ok=True)
@@ -93,7 +102,8 @@ class Bench:
         self.feed = Feed(self.backend, FirewallSettings()) if enforce else None
         if self.feed is not None:
             self.feed.adopt([], self.now)
-        self.hub = Hub(self.pipeline, self.journal, self.feed)
+        self.sharing = sharing and sharing(self)
+        self.hub = Hub(self.pipeline, self.journal, self.feed, self.sharing or None)
         self.capture = FakeCapture()
         self.health = Health(self.settings, self.hub, self.capture, self.now)
         self.reloads = 0

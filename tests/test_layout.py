@@ -41,6 +41,12 @@ TESTED_BY = {
     "shield/cluster/member.py": "tests/cluster/test_membership.py",
     "shield/cluster/outlet.py": "tests/cluster/test_core.py",
     "shield/cluster/post.py": "tests/cluster/test_core.py",
+    "shield/blocklist/admission.py": "tests/blocklist/test_sharing.py",
+    "shield/blocklist/shared_allow.py": "tests/blocklist/test_sharing.py",
+    "shield/blocklist/shared_bans.py": "tests/blocklist/test_sharing.py",
+    "shield/blocklist/shared_store.py": "tests/blocklist/test_sharing.py",
+    "shield/blocklist/sharing_host.py": "tests/blocklist/test_sharing.py",
+    "shield/blocklist/sharing_report.py": "tests/blocklist/test_sharing.py",
     "shield/blocklist/readers.py": "tests/blocklist/test_formats.py",
     "shield/blocklist/readers_kernel.py": "tests/blocklist/test_formats.py",
 }

@@ -193,6 +193,8 @@ class Allowlist:
 
     def covers_network(self, network: Network) -> AllowEntry | None:
         """Entry that allows the whole of ``network``."""
+        if network.is_host:
+            return self.covers(network.address)
         for _, holders in self._table.covering(network):
             return next(iter(holders.values()))
         return None
@@ -252,6 +254,15 @@ class Allowlist:
     def get(self, value: str) -> AllowEntry | None:
         """Entry of exactly this value."""
         return self._entries.get(_classify(value)[0])
+
+    def count(self, origin: str) -> int:
+        """How many entries this origin made."""
+        return sum(entry.origin == origin for entry in self._entries.values())
+
+    @staticmethod
+    def networks_of(value: str) -> tuple[Network, ...]:
+        """What a value covers before DNS is asked; raises InputError when it cannot be allowed."""
+        return _classify(value)[2]
 
     def as_json(self, now: float) -> list[dict[str, Any]]:
         """All entries as they are shown everywhere."""

@@ -125,9 +125,8 @@ class Blocklist:
     def assign(self, decision: Decision, now: float) -> list[Change]:
         """Make a proven decision the one about its network, also when it ends earlier than another.
 
-        For what all nodes agreed on. Everything else is as in ``add``: the allowlist and a full cache
-        refuse it, InputError means that the network is too large. An end that moves, to whichever side,
-        is EXTENDED. The same decision again changes nothing.
+        For what all nodes agreed on. An end that moves, to whichever side, is EXTENDED; the same
+        decision again changes nothing. Everything else is as in ``add``.
         """
         return self._counted(self._enter(decision, now, self._assign_proven))
 

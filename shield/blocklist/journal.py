@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from shield.blocklist.journal_prune import forget, trim_alerts
 from shield.blocklist.journal_rows import (
     UNREADABLE,
     Row,
+    alert_document,
     alert_row,
     allow_row,
     decision_row,
@@ -29,6 +30,13 @@ from shield.blocklist.journal_rows import (
     read_allowed,
     read_decision,
     read_history,
+)
+from shield.blocklist.journal_shared import (
+    FORGET_SHARED,
+    PUT_SHARED,
+    SharedRow,
+    read_shared,
+    shared_columns,
 )
 from shield.detect.alert import Alert
 from shield.errors import ConfigError
@@ -101,8 +109,13 @@ class Journal:
         """Look at the journal of a daemon, running or not; raises SystemFailure when there is none."""
         return cls(JournalSettings(path=str(Path(path).absolute())), readonly=True)
 
-    def record(self, changes: Sequence[Change], now: float, wall: float) -> None:
-        """Store changes of the blocklist, in their order, as one transaction."""
+    def record(
+        self, changes: Sequence[Change], now: float, wall: float, *, shared: bool = False
+    ) -> None:
+        """Store changes of the blocklist, in their order, as one transaction.
+
+        ``shared``: other nodes decided; what is live is among the shared records, not stored twice.
+        """
         if not changes:
             self.flush()
             return
@@ -114,6 +127,8 @@ class Journal:
             row = decision_row(change.decision, shift)
             history.append((wall, change.kind.value, change.reason, *row))
             value, proof = row[:2]
+            if shared and change.kind is ChangeKind.ADDED:
+                continue
             if change.kind in _BEGUN and proof == "unproven":
                 live[value, proof] = row
                 continue
@@ -121,7 +136,7 @@ class Journal:
             for kind in ("proven", "unproven"):
                 replaced[value, kind] = None
                 live.pop((value, kind), None)
-            if change.kind in _BEGUN:
+            if change.kind in _BEGUN and not shared:
                 live[value, proof] = row
 
         def write(db: sqlite3.Connection) -> None:
@@ -133,7 +148,11 @@ class Journal:
 
     def record_alert(self, alert: Alert, wall: float) -> None:
         """Store an alert with its evidence; the oldest of the same source make room."""
-        row = alert_row(alert, wall)
+        self.record_document(alert_document(alert, wall))
+
+    def record_document(self, document: Mapping[str, Any]) -> None:
+        """Store an alert in the shape of ``alert_document``; one from another node names its origin."""
+        row = alert_row(document)
         value, keep = row[1], self.settings.max_alerts_per_source
 
         def write(db: sqlite3.Connection) -> None:
@@ -160,6 +179,17 @@ class Journal:
         """Forget an allowlist entry."""
         self._file.write(1, lambda db: db.execute("DELETE FROM allowed WHERE value = ?", (value,)))
 
+    def record_shared(self, rows: Sequence[SharedRow], gone: Sequence[bytes]) -> None:
+        """Store records of the replicated map and forget those whose keys are ``gone``."""
+        columns, keys = list(shared_columns(rows)), [(key,) for key in gone]
+
+        def write(db: sqlite3.Connection) -> None:
+            db.executemany(FORGET_SHARED, keys)
+            db.executemany(PUT_SHARED, columns)
+
+        if columns or keys:
+            self._file.write(len(columns) + len(keys), write)
+
     def flush(self) -> bool:
         """Try again what the disk refused; True when nothing waits any more."""
         return self._file.flush()
@@ -170,6 +200,10 @@ class Journal:
         if self._file.repair() and self._file.flush():
             return self._load(now, wall)
         return snapshot
+
+    def load_shared(self, wall: float) -> list[SharedRow]:
+        """Read the records of the replicated map that have not ended."""
+        return self._read(read_shared, "SELECT * FROM shared WHERE until > ?", wall)
 
     def history(self, value: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
         """Return changes of one address or network (None: of all), newest first."""

@@ -30,6 +30,7 @@ def forget(
     """Delete what has ended at ``wall``, what is from before ``oldest``, and what is too much."""
     _delete(file, "DELETE FROM allowed WHERE until <= ?", wall)
     yield from _forget_decisions(file, wall)
+    yield from _forget_shared(file, wall)
     aged = "DELETE FROM history WHERE rowid IN (SELECT rowid FROM history WHERE at < ? LIMIT ?)"
     while _delete(file, aged, oldest, DELETED) == DELETED:
         yield
@@ -64,6 +65,21 @@ def _forget_decisions(file: JournalFile, wall: float) -> Iterator[None]:
             _delete(file, ended, *low, wall)
         else:
             _delete(file, f"{ended} AND (value, proof) <= (?, ?)", *low, wall, *high)
+        low = high
+        yield
+
+
+def _forget_shared(file: JournalFile, wall: float) -> Iterator[None]:
+    """Delete records that ended while this node did not run; the others it has taken out itself."""
+    low: bytes | None = b""
+    ended = "DELETE FROM shared WHERE key > ? AND until <= ?"
+    after = "SELECT key FROM shared WHERE key > ? ORDER BY key LIMIT 1 OFFSET ?"
+    while low is not None:
+        high: bytes | None = next(iter(file.rows(after, (low, LOOKED_AT))), (None,))[0]
+        if high is None:
+            _delete(file, ended, low, wall)
+        else:
+            _delete(file, f"{ended} AND key <= ?", low, wall, high)
         low = high
         yield
 

@@ -7,6 +7,7 @@ Ends are stored as wall time; ``shift`` is wall time minus node time. Readers ra
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
@@ -19,6 +20,7 @@ from shield.net import Network
 __all__ = [
     "UNREADABLE",
     "Row",
+    "alert_document",
     "alert_row",
     "allow_row",
     "decision_row",
@@ -109,16 +111,21 @@ def read_history(row: Row) -> dict[str, Any]:
     }
 
 
-def alert_row(alert: Alert, wall: float) -> Row:
-    """Return the columns of an alert: time, value, proven, and all of it as JSON."""
-    document = {
+def alert_document(alert: Alert, wall: float) -> dict[str, Any]:
+    """Give all of an alert that was raised at ``wall`` as it is stored."""
+    return {
         "at": wall,
         **alert.as_json(),
         "ban_time": alert.ban_time,
         "fingerprint": alert.fingerprint,
     }
+
+
+def alert_row(document: Mapping[str, Any]) -> Row:
+    """Return the columns of an alert: time, value, proven, and all of it as JSON."""
+    proven = int(document["proof"] == Proof.PROVEN.value)
     # Escaped to ASCII: text of packets may hold lone surrogates, which SQLite refuses.
-    return wall, alert.address, int(alert.proof is Proof.PROVEN), json.dumps(document)
+    return document["at"], document["value"], proven, json.dumps(document)
 
 
 def read_alert(row: Row) -> dict[str, Any]:

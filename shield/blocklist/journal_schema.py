@@ -40,13 +40,20 @@ CREATE TABLE allowed (
 ) WITHOUT ROWID;
 """
 
-STEPS: tuple[str, ...] = (_TABLES,)
+_SHARED = """
+CREATE TABLE shared (
+    key BLOB PRIMARY KEY, origin TEXT NOT NULL, stamp INTEGER NOT NULL, until REAL NOT NULL,
+    value BLOB, seal INTEGER NOT NULL, held INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+STEPS: tuple[str, ...] = (_TABLES, _SHARED)
 """Step N makes version N + 1 of version N, in SQL statements that end with ``;``. 0 is an empty file."""
 
 SCHEMA_VERSION = len(STEPS)
 """What this shield writes, kept in the file as ``user_version``."""
 
-SALVAGED = {"decisions": "value", "allowed": "value"}
+SALVAGED = {"decisions": "value", "allowed": "value", "shared": "key"}
 """Tables that are copied out of a damaged file as far as it can be read, and the key to read them by."""
 
 

@@ -10,7 +10,7 @@ Sans-IO. Alerts carry event time; ``now`` is node time (see docs/architecture.md
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from shield.blocklist.allowlist import Allowlist
@@ -174,6 +174,18 @@ class Policy:
             else:
                 rulings.append(replace(self._ban(alert, time, now), again=True))
         return rulings
+
+    def forget(self, networks: Iterable[Network]) -> None:
+        """Drop the held alerts of sources in these networks: their ban was taken back a moment ago."""
+        if not self._held:
+            return
+        found = list(networks)
+        hosts = {network.address for network in found if network.is_host}
+        wide = [network for network in found if not network.is_host]
+        for key in list(self._held):
+            source = key[0]
+            if source in hosts or any(network.contains(Network.host(source)) for network in wide):
+                del self._held[key]
 
     def _flooded(self, alert: Alert) -> bool:
         """Whether this alert is part of a flood of forged sources with one fingerprint."""

@@ -22,8 +22,12 @@ def story(
     alerts: Rows,
     history: Rows,
     source: Mapping[str, Any] | None = None,
+    shared: Rows = (),
 ) -> dict[str, Any]:
-    """Put together what is known; ``source`` is what a running node remembers of an address."""
+    """Put together what is known; ``source`` is what a running node remembers of an address.
+
+    ``shared`` is what nodes of the cluster say about exactly this value.
+    """
     record = (source or {}).get("source")
     known = bool(alerts or history or record)
     state = "allowed" if allowed else "banned" if decisions else "watched" if known else "unknown"
@@ -36,6 +40,7 @@ def story(
         "alerts": list(alerts),
         "history": [_past(row) for row in history],
         "source": source,
+        "shared": list(shared),
     }
 
 

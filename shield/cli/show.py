@@ -73,7 +73,7 @@ def show(
 def _print(value: str, answer: Answer, *, everything: bool) -> None:
     state = str(answer.get("state") or "unknown")
     typer.echo(f"{paint(value, '', bold=True)}: {paint(state, _STATES.get(state, ''), bold=True)}")
-    for line in _facts(answer):
+    for line in (*_facts(answer), *_refusals(answer)):
         typer.echo(f"  {printable(line)}")
     _section("Decisions", answer.get("decisions"), DECISIONS)
     alerts = alerts_of(answer)
@@ -116,6 +116,14 @@ def _score(row: Mapping[str, Any]) -> str:
     return f"{row.get('score')} of {row.get('limit')}{measure}"
 
 
+def _refusals(answer: Answer) -> Iterable[str]:
+    """One line for each node that bans it, while this one does not."""
+    for said in answer.get("shared") or ():
+        if not said.get("applied"):
+            why = str(said.get("why") or "").replace("_", " ")
+            yield f"{said.get('origin')} bans it, {seconds(said.get('remaining'))} left; not here: {why}"
+
+
 def alerts_of(answer: Answer) -> Sequence[Mapping[str, Any]]:
     """Alerts of the journal, else those that the daemon remembers of the source."""
     return answer.get("alerts") or (answer.get("source") or {}).get("alerts") or ()
@@ -126,6 +134,8 @@ def _print_alert_head(alert: Mapping[str, Any]) -> None:
     facts = [f"{alert.get('proof', 'unproven')}", plural(int(alert.get("messages") or 0), "message")]
     if alert.get("limit"):  # alerts of an old journal have none
         facts.append(f"score {alert.get('score')} of {alert['limit']}")
+    if alert.get("origin"):
+        facts.append(f"seen by {alert['origin']}")
     if alert.get("why"):
         facts.append(str(alert["why"]))
     text = wrap(f"  {printable(head)} ({printable(', '.join(facts))})", 4)

@@ -1,0 +1,91 @@
+"""Aside: shared records that this node does not apply, and why.
+
+The map of the cluster holds what all nodes say; what one of them refuses, holds or waits for stands here
+by its key. There are never more than records in the map.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+from typing import NamedTuple
+
+__all__ = ["Aside", "Mark", "Why"]
+
+
+class Why(StrEnum):
+    """Reason why a record is not applied."""
+
+    HELD = "held"
+    """Beyond the origin's budget; an operator releases or drops it."""
+    ALLOWLISTED = "allowlisted"
+    """The own allowlist covers it; applied when that ends."""
+    OWN_SERVER = "own_server"
+    """It would ban one of our own SIP servers."""
+    PREFIX = "prefix"
+    """The network is too large."""
+    QUORUM = "quorum"
+    """Not enough nodes say so."""
+    FULL = "full"
+    """The blocklist or the allowlist has no room."""
+    SWITCHED_OFF = "switched_off"
+    """An allowlist entry, and ``share_allow`` is off."""
+    UNPROVEN = "unproven"
+    """Its address could be forged: other nodes' unproven decisions are not applied."""
+    UNREADABLE = "unreadable"
+    """Key or value make no sense to this version."""
+
+
+class Mark(NamedTuple):
+    """Who said it, and why it is not applied."""
+
+    origin: str
+    why: Why
+
+
+class Aside:
+    """Keys of records that are not applied."""
+
+    def __init__(self) -> None:
+        self._marks: dict[bytes, Mark] = {}
+        self._known: dict[tuple[str, Why], Mark] = {}
+        self._counts: Counter[Mark] = Counter()
+
+    def put(self, key: bytes, origin: str, why: Why) -> None:
+        """Set a record aside (again: the new reason counts)."""
+        mark = self._known.get((origin, why))
+        if mark is None:
+            mark = self._known[origin, why] = Mark(origin, why)
+        before = self._marks.get(key)
+        if before is not None:
+            self._counts[before] -= 1
+        self._marks[key] = mark
+        self._counts[mark] += 1
+
+    def pop(self, key: bytes) -> Mark | None:
+        """Set a record aside no more; returns what was known."""
+        mark = self._marks.pop(key, None)
+        if mark is not None:
+            self._counts[mark] -= 1
+        return mark
+
+    def get(self, key: bytes) -> Mark | None:
+        """Why the record is not applied; None when it is, or there is none."""
+        return self._marks.get(key)
+
+    def keys(self, why: Why, origin: str | None = None) -> list[bytes]:
+        """Keys of all records with this reason, of one origin or of all, oldest first."""
+        if not self.count(why, origin):
+            return []
+        return [k for k, m in self._marks.items() if m.why is why and origin in (None, m.origin)]
+
+    def count(self, why: Why, origin: str | None = None) -> int:
+        """How many records have this reason."""
+        return sum(n for m, n in self._counts.items() if m.why is why and origin in (None, m.origin))
+
+    def counts(self) -> dict[Mark, int]:
+        """How many records there are of each origin with each reason."""
+        return {mark: count for mark, count in self._counts.items() if count}
+
+    def __len__(self) -> int:
+        return len(self._marks)

@@ -1,0 +1,107 @@
+"""SharedBans: writes what this node decides about bans into the replicated map.
+
+Only proven decisions of this node and its operator travel; those of others are in the map already.
+"""
+
+from __future__ import annotations
+
+from shield.blocklist.admission import Admission
+from shield.blocklist.allowlist import Allowlist
+from shield.blocklist.aside import Aside, Why
+from shield.blocklist.blocklist import Blocklist
+from shield.blocklist.decision import Decision
+from shield.blocklist.owners import Owners
+from shield.blocklist.shared_record import ban_key, ban_value, banned_network, vote_key
+from shield.cluster.entry import Applied
+from shield.cluster.replicated import ReplicatedMap
+from shield.detect.alert import Proof
+from shield.net import Network
+
+__all__ = ["SharedBans"]
+
+
+class SharedBans:
+    """The local side of bans; ``quorum`` above 1 makes a decision a vote."""
+
+    def __init__(
+        self,
+        *,
+        records: ReplicatedMap,
+        admission: Admission,
+        blocklist: Blocklist,
+        allowlist: Allowlist,
+        owners: Owners,
+        aside: Aside,
+        quorum: int,
+    ) -> None:
+        self._records = records
+        self._admission = admission
+        self._blocklist = blocklist
+        self._allowlist = allowlist
+        self._owners = owners
+        self._aside = aside
+        self._voting = quorum > 1
+        self._long: set[bytes] = set()
+        """Keys of bans that last longer than a record may."""
+
+    def put(self, decision: Decision, now: float, wall: float) -> Applied | None:
+        """Write a decision of this node; None when it is not one to share, or there is no room."""
+        if decision.proof is not Proof.PROVEN or not self._owners.is_local(decision.origin):
+            return None
+        network, records = decision.network, self._records
+        key = vote_key(network, records.node) if self._voting else ban_key(network)
+        left = decision.until - now
+        entry = records.put(key, ban_value(decision), left, now, wall) if left > 0 else None
+        if entry is None:
+            return None
+        if left > records.limits.max_lifetime:
+            self._long.add(key)
+        self._aside.pop(key)
+        return key, entry, None
+
+    def lift(self, network: Network, reason: str, now: float, wall: float) -> list[bytes]:
+        """Write tombstones for a ban that was taken back here; returns their keys."""
+        said = self._admission.said(network, now)
+        if reason == "allowlist":
+            # What the configuration here allows is nobody else's business; what an operator allowed is.
+            allowed = self._allowlist.covers_network(network)
+            if allowed is None or allowed.origin != "cli":
+                for key, entry in said:
+                    if entry.origin != self._records.node:
+                        self._aside.put(key, entry.origin, Why.ALLOWLISTED)
+                said = [one for one in said if one[1].origin == self._records.node]
+        for key, _ in said:
+            self._records.remove(key, now, wall)
+            self._aside.pop(key)
+        return [key for key, _ in said]
+
+    def adopt(self, now: float, wall: float) -> list[bytes]:
+        """Write live decisions of this node that the map has never heard of; returns their keys.
+
+        They come from the journal of a node that was in no cluster, or of an earlier shield.
+        """
+        keys = []
+        for decision in self._blocklist.decisions(now):
+            network = decision.network
+            known = self._records.get(ban_key(network)) or self._records.get(
+                vote_key(network, self._records.node)
+            )
+            if known is None:
+                made = self.put(decision, now, wall)
+                keys += [made[0]] if made is not None else []
+            elif decision.remaining(now) > self._records.limits.max_lifetime:
+                self._long.add(ban_key(network))
+        return keys
+
+    def renew(self, now: float, wall: float) -> list[bytes]:
+        """Write again what would end in the map too early; returns the keys. Call it about hourly."""
+        keys = []
+        for key in list(self._long):
+            decision = self._blocklist.get(banned_network(key), now)
+            said = self._records.live(key, now)
+            if decision is None or said is None or not self._owners.is_local(decision.origin):
+                self._long.discard(key)
+            elif said.until - now < self._records.limits.max_lifetime / 2:
+                made = self.put(decision, now, wall)
+                keys += [made[0]] if made is not None else []
+        return keys

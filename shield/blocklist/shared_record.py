@@ -1,0 +1,183 @@
+"""What a shared record says: keys and values of the replicated map, and decisions and allowlist entries.
+
+The first octet of a key is the kind of record: ``b`` a ban, ``v`` one node's vote for a ban, ``a`` an
+allowlist entry. Others are for later (unproven decisions): a node keeps what it does not know, so that
+all maps stay equal, and does nothing with it.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any, NamedTuple
+
+from shield.blocklist.allowlist import MAX_REASON
+from shield.blocklist.decision import Decision
+from shield.detect.alert import Proof
+from shield.errors import RemoteError
+from shield.net import Network
+from shield.wire import pack_value, unpack_value
+
+__all__ = [
+    "ALLOW",
+    "BAN",
+    "VOTE",
+    "AllowValue",
+    "allow_key",
+    "allow_value",
+    "allowed_text",
+    "ban_key",
+    "ban_value",
+    "banned_network",
+    "read_allow",
+    "read_ban",
+    "vote_key",
+    "voter",
+]
+
+BAN, VOTE, ALLOW = b"b"[0], b"v"[0], b"a"[0]
+
+MAX_VALUE = 1024
+"""Octets of a value: texts of a decision have under 700."""
+MAX_SCENARIO = 64
+MAX_ID = 160
+"""Characters: name of the node (64) and two numbers."""
+MAX_ALLOWED = 255
+"""Octets of what is allowed: a DNS name has 253."""
+
+_PROVEN = 1
+
+
+class AllowValue(NamedTuple):
+    """What a record of an allowlist entry says."""
+
+    reason: str
+    time: float
+    """Wall time at which it was allowed."""
+    endless: bool
+    """It has no end; the record's own lifetime is renewed again and again."""
+
+
+# --- keys ---------------------------------------------------------------------------------------
+
+
+def ban_key(network: Network) -> bytes:
+    """Key of a ban."""
+    return b"b%c%b" % network[::-1]
+
+
+def vote_key(network: Network, node: str) -> bytes:
+    """Key of one node's vote for a ban."""
+    size = len(network.address)
+    return b"v%c%c%b%b" % (network.length, size, network.address, node.encode())
+
+
+def allow_key(value: str) -> bytes:
+    """Key of an allowlist entry."""
+    return b"a" + value.encode()
+
+
+def banned_network(key: bytes) -> Network:
+    """Network that a ban or a vote is about; raises RemoteError("key")."""
+    if key[0] == VOTE:
+        if len(key) < 3:
+            raise RemoteError("key")
+        address = key[3 : 3 + key[2]]
+        sound = len(address) == key[2]
+    else:
+        address, sound = key[2:], len(key) > 1
+    size = len(address)
+    if not sound or size not in (4, 16):
+        raise RemoteError("key")
+    length = key[1]
+    if length == size * 8:
+        return Network(address, length)
+    if length > size * 8 or Network.around(address, length).address != address:
+        raise RemoteError("key")
+    return Network(address, length)
+
+
+def voter(key: bytes) -> str:
+    """Node whose vote a key is; raises RemoteError("key")."""
+    try:
+        return key[3 + key[2] :].decode()
+    except UnicodeDecodeError:
+        raise RemoteError("key") from None
+
+
+def allowed_text(key: bytes) -> str:
+    """Value of an allowlist entry; raises RemoteError("key")."""
+    if not 1 < len(key) <= MAX_ALLOWED + 1:
+        raise RemoteError("key")
+    try:
+        return key[1:].decode()
+    except UnicodeDecodeError:
+        raise RemoteError("key") from None
+
+
+# --- values -------------------------------------------------------------------------------------
+
+
+def ban_value(decision: Decision) -> bytes:
+    """Value of a ban."""
+    return pack_value(
+        (
+            _text(decision.scenario, MAX_SCENARIO),
+            int(decision.proof is Proof.PROVEN),
+            decision.time,
+            decision.duration,
+            _text(decision.id, MAX_ID),
+            decision.repeats,
+            _text(decision.reason, MAX_REASON),
+        )
+    )
+
+
+def read_ban(network: Network, value: bytes, origin: str, until: float) -> Decision:
+    """Read a ban that ends at node time ``until``; raises RemoteError("value")."""
+    fields = _fields(value, 7)
+    scenario, proof, time, duration, id_, repeats, reason = fields[:7]
+    if not (
+        type(scenario) is str
+        and len(scenario) <= MAX_SCENARIO
+        and type(id_) is str
+        and len(id_) <= MAX_ID
+        and type(reason) is str
+        and len(reason) <= MAX_REASON
+        and type(repeats) is int
+        and 0 <= repeats < 1 << 31
+        and _is_time(time)
+        and _is_time(duration)
+    ):
+        raise RemoteError("value")
+    kind = Proof.PROVEN if proof == _PROVEN else Proof.UNPROVEN
+    return Decision(network, scenario, origin, kind, time, until, duration, id_, reason, "ban", repeats)
+
+
+def allow_value(reason: str, time: float, *, endless: bool) -> bytes:
+    """Value of an allowlist entry."""
+    return pack_value((_text(reason, MAX_REASON), time, endless))
+
+
+def read_allow(value: bytes) -> AllowValue:
+    """Read the value of an allowlist entry; raises RemoteError("value")."""
+    reason, time, endless = _fields(value, 3)[:3]
+    if type(reason) is not str or len(reason) > MAX_REASON or not _is_time(time):
+        raise RemoteError("value")
+    return AllowValue(reason, float(time), endless is True)
+
+
+def _fields(value: bytes, least: int) -> Any:
+    if len(value) > MAX_VALUE:
+        raise RemoteError("value")
+    fields = unpack_value(value)
+    if type(fields) is not tuple or len(fields) < least:
+        raise RemoteError("value")
+    return fields
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) in (float, int) and isfinite(value) and 0 <= value <= 1e11
+
+
+def _text(text: str, most: int) -> str:
+    return text.encode("utf-8", "replace").decode()[:most]

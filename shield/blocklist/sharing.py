@@ -1,0 +1,348 @@
+"""Sharing: the blocklist as a capability of the cluster. What one node decided, every node blocks.
+
+The map holds what all nodes say, the last writer of each key wins; ``admission`` and ``shared_allow``
+decide what it means here. Local changes come in by ``share``, those of others go out by the ``Host``.
+Decisions that ended by themselves or had to make room do not travel: every node knows the time itself.
+
+No clock of its own: ``now`` is node time, ``wall`` gives wall time.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from shield.blocklist import shared_alerts
+from shield.blocklist.admission import Admission
+from shield.blocklist.allowlist import AllowEntry, Allowlist
+from shield.blocklist.aside import Aside, Why
+from shield.blocklist.blocklist import Blocklist
+from shield.blocklist.budget import Budget
+from shield.blocklist.decision import Change, ChangeKind
+from shield.blocklist.journal_shared import SharedRow
+from shield.blocklist.owners import Owners
+from shield.blocklist.policy import Policy
+from shield.blocklist.shared_allow import SharedAllow
+from shield.blocklist.shared_bans import SharedBans
+from shield.blocklist.shared_record import ALLOW, BAN, VOTE, banned_network
+from shield.blocklist.shared_store import SharedStore
+from shield.blocklist.sharing_host import Comparison, Host, SharingStats
+from shield.blocklist.sharing_settings import SharingSettings
+from shield.cluster.capability import Incoming, Outlet
+from shield.cluster.entry import Applied
+from shield.cluster.member import Member
+from shield.cluster.messages import Kind
+from shield.cluster.replicated import ReplicatedMap
+from shield.detect.alert import Alert
+from shield.errors import InputError, RemoteError
+from shield.net import Network
+from shield.sip.servers import Servers
+
+__all__ = ["Sharing"]
+
+PUSH_RECORDS = 500
+"""Records in one message: 100 kB, some milliseconds of work for the receiver."""
+ENDED = 2_000
+"""Ended records that one tick takes out of the map: some milliseconds."""
+FREEZE_EVERY = 2_000
+"""Changes after which the search for garbage leaves alone what is there: bans live for hours, and
+looking at a million of them again and again would cost a join a third more."""
+RENEW_SECONDS = 3600.0
+"""Between two looks at what lives longer than a record may."""
+
+_BEGUN = frozenset({ChangeKind.ADDED, ChangeKind.EXTENDED})
+
+
+class Sharing:
+    """See the module's docstring. ``local`` are further names under which this node decides.
+
+    Make it before the journal's decisions are restored into ``blocklist``; then ``restore``.
+    """
+
+    name = "blocklist"
+
+    def __init__(
+        self,
+        settings: SharingSettings,
+        records: ReplicatedMap,
+        *,
+        blocklist: Blocklist,
+        allowlist: Allowlist,
+        policy: Policy,
+        servers: Servers,
+        wall: Callable[[], float],
+        local: Iterable[str] = (),
+    ) -> None:
+        self.settings = settings
+        self.records = records
+        self.node = records.node
+        self.stats = SharingStats()
+        self.owners = Owners([self.node, *local])
+        blocklist.guard.owners = self.owners
+        self.aside = Aside()
+        self.store = SharedStore(records, self.aside)
+        self.budget = Budget(settings, self.owners)
+        self.wall = wall
+        self.host: Host
+        """Set by the hub that is made with this."""
+        self.outlet: Outlet | None = None
+        self.sync: Comparison | None = None
+        self._policy = policy
+        self.admission = Admission(
+            settings=settings,
+            records=records,
+            blocklist=blocklist,
+            allowlist=allowlist,
+            servers=servers,
+            budget=self.budget,
+            aside=self.aside,
+        )
+        self.allow = SharedAllow(settings, records, allowlist, self.aside)
+        self.bans = SharedBans(
+            records=records,
+            admission=self.admission,
+            blocklist=blocklist,
+            allowlist=allowlist,
+            owners=self.owners,
+            aside=self.aside,
+            quorum=settings.quorum,
+        )
+        self._renew_at = 0.0
+        self._unfrozen = 0
+
+    def connect(self, outlet: Outlet, sync: Comparison | None = None) -> None:
+        """Take part in a cluster; ``sync`` compares ``records``, and tells ``synced`` what it merged."""
+        self.outlet = outlet
+        self.sync = sync
+
+    def restore(self, rows: Sequence[SharedRow], now: float) -> None:
+        """Begin with what the journal saved, after its decisions were restored into the blocklist.
+
+        What was taken back elsewhere ends here, what was held stays held, and what this node and its
+        operator decided and the map has never heard of is written into it.
+        """
+        wall, changes = self.wall(), list[Change]()
+        for key in self.store.restore(rows, now, wall):
+            entry = self.records.get(key)
+            if entry is None:
+                continue
+            if key[0] in (BAN, VOTE):
+                self.admission.restored(key, entry, now, changes)
+            elif key[0] == ALLOW:
+                self.allow.restored(key, entry, now)
+        self._send([*self.bans.adopt(now, wall), *self.allow.renew(now, wall)], now)
+        self._hand_over(changes, now)
+
+    # --- changes of this node ---------------------------------------------------------------
+
+    def share(
+        self, changes: Sequence[Change], now: float, alerts: Mapping[Network, Alert] | None = None
+    ) -> None:
+        """Tell the others what this node or its operator changed; ``alerts`` explain new bans."""
+        wall = self.wall()
+        keys: list[bytes] = []
+        packed: dict[bytes, bytes] = {}
+        voted: list[Applied] = []
+        for change in changes:
+            if change.kind in _BEGUN:
+                made = self.bans.put(change.decision, now, wall)
+                if made is not None:
+                    keys.append(made[0])
+                    voted += [made] if self.settings.quorum > 1 else []
+                    alert = (alerts or {}).get(change.decision.network)
+                    data = None if alert is None else shared_alerts.pack_new(alert, wall)
+                    if data is not None:
+                        packed[made[0]] = data
+            elif change.kind is ChangeKind.REMOVED:
+                keys += self.bans.lift(change.decision.network, change.reason, now, wall)
+        self._send(keys, now, packed)
+        self._follow(voted, now)
+
+    def unban(self, network: Network, now: float) -> bool:
+        """Take back what others say about a network that is not banned here; False if nobody does."""
+        keys = self.bans.lift(network, "unban", now, self.wall())
+        self._send(keys, now)
+        return bool(keys)
+
+    def allowed(self, entry: AllowEntry, now: float) -> None:
+        """Tell the others that an operator allowed something."""
+        key = self.allow.put(entry, now, self.wall())
+        self._send([] if key is None else [key], now)
+
+    def disallowed(self, value: str, now: float) -> None:
+        """Tell the others that an operator took an entry out of the allowlist."""
+        key = self.allow.remove(value, now, self.wall())
+        self._send([] if key is None else [key], now)
+
+    def allowlist_changed(self, now: float) -> None:
+        """Apply what only the allowlist kept away, as far as it does so no more."""
+        changes = list(self.admission.again(self.aside.keys(Why.ALLOWLISTED), now))
+        if changes:
+            self.host.take_shared(changes, now)
+
+    def _send(self, keys: Sequence[bytes], now: float, alerts: Mapping[bytes, bytes] = {}) -> None:
+        self.stats.sent += len(keys)
+        self.store.wrote(keys)
+        if self.outlet is None:
+            return
+        for start in range(0, len(keys), PUSH_RECORDS):
+            part = keys[start : start + PUSH_RECORDS]
+            records = [one for key in part if (one := self.records.record(key, now)) is not None]
+            extra = [(key, alerts[key]) for key in part if key in alerts][: shared_alerts.PUSHED]
+            if records:
+                # What is lost on the way is found by comparison.
+                self.outlet.broadcast(("put", records, extra), now)
+
+    # --- from others ------------------------------------------------------------------------
+
+    def receive(self, incoming: Incoming, now: float) -> None:
+        """See Capability."""
+        body = incoming.body
+        what = body[0] if type(body) is tuple and body else None
+        if incoming.kind is Kind.REQUEST:
+            self._answer(incoming, now)
+        elif what == "put":
+            if len(body) < 2 or type(body[1]) is not tuple or len(body[1]) > PUSH_RECORDS:
+                raise RemoteError("shape", "put")
+            self.stats.received += len(body[1])
+            applied = self.records.merge_many(incoming.sender, body[1], now, self.wall())
+            self.stats.merged += len(applied)
+            self._follow(applied, now)
+            if len(body) > 2 and body[2]:
+                self._take_alerts(incoming.sender, body[2], applied)
+        elif self.sync is not None:
+            self.sync.receive(incoming, now)
+
+    def member_changed(self, member: Member, now: float) -> None:
+        """See Capability."""
+        if self.outlet is not None and self.outlet.reachable(member.name):
+            self.budget.in_sight(member.name, now)
+        else:
+            self.budget.out_of_sight(member.name)
+        if self.sync is not None:
+            self.sync.member_changed(member, now)
+
+    def report(self, now: float) -> bytes:
+        """See Capability."""
+        return b"" if self.sync is None else self.sync.report(now)
+
+    def reported(self, sender: str, report: bytes, now: float) -> None:
+        """See Capability."""
+        if self.sync is not None:
+            if report == self.sync.report(now):
+                self.budget.settle(now)
+            self.sync.reported(sender, report, now)
+
+    def tick(self, now: float) -> None:
+        """See Capability."""
+        for key, _ in self.records.expire(now, ENDED):
+            self.aside.pop(key)
+        if now >= self._renew_at:
+            self._renew_at, wall = now + RENEW_SECONDS, self.wall()
+            self._send([*self.allow.renew(now, wall), *self.bans.renew(now, wall)], now)
+        if self.sync is not None:
+            self.sync.tick(now)
+
+    def forget(self, origin: str, now: float) -> None:
+        """Take out everything that a node said which has no part in the cluster any more."""
+        self.budget.forget(origin)
+        applied: list[Applied] = []
+        for key, entry in self.records.forget(origin):
+            # What was never applied, or is banned by another decision here, stays as it is.
+            skip = self.aside.pop(key) is not None or entry.value is None
+            if skip or (key[0] == BAN and self.owners.of(banned_network(key)) != origin):
+                continue
+            applied.append((key, entry._replace(value=None), None))
+        self._follow(applied, now)
+
+    def _follow(self, applied: Sequence[Applied], now: float) -> None:
+        """Do here what merged records say."""
+        changes: list[Change] = []
+        lifted: list[Network] = []
+        take = self.admission.take
+        for key, entry, _ in applied:
+            kind = key[0]
+            if kind in (BAN, VOTE):
+                network = take(key, entry, now, changes)
+                if network is not None:
+                    lifted.append(network)
+            elif kind == ALLOW:
+                self.allow.take(key, entry, now)
+            else:
+                self.stats.unknown += 1
+        if lifted:
+            self._policy.forget(lifted)
+        self._hand_over(changes, now)
+
+    def _hand_over(self, changes: Sequence[Change], now: float) -> None:
+        if changes:
+            self.stats.applied += len(changes)
+            self._unfrozen += len(changes)
+            if self._unfrozen >= FREEZE_EVERY:
+                self._unfrozen = 0
+                gc.freeze()
+            self.host.take_shared(changes, now)
+        added, removed = self.allow.added, self.allow.removed
+        if added or removed:
+            self.allow.added, self.allow.removed = [], []
+            self.host.take_allowed(added, removed, now)
+
+    def synced(self, applied: Sequence[Applied], now: float) -> None:
+        """Follow what a comparison brought."""
+        self.stats.merged += len(applied)
+        self._follow(applied, now)
+        self._send(self.records.take_answers(), now)
+
+    # --- alerts -----------------------------------------------------------------------------
+
+    def _take_alerts(self, sender: str, alerts: Any, applied: Sequence[Applied]) -> None:
+        """Keep the alerts of decisions that are applied here."""
+        fresh = {key for key, entry, _ in applied if entry.value is not None}
+        wanted = {key for key in fresh if key[0] in (BAN, VOTE) and self.aside.get(key) is None}
+        documents, refused = shared_alerts.read_pushed(alerts, wanted, sender, self.wall())
+        self.stats.alerts += len(documents)
+        self.stats.refused_alerts += refused
+        if documents:
+            self.host.take_documents(documents)
+
+    def _answer(self, incoming: Incoming, now: float) -> None:
+        """Answer ``("explain", network)``: the alerts of this node about it."""
+        body = incoming.body
+        if type(body) is not tuple or body[:1] != ("explain",) or len(body) < 2 or self.outlet is None:
+            raise RemoteError("question")
+        try:
+            network = Network.parse(str(body[1])[:64])
+        except InputError as error:
+            raise RemoteError("question", str(error)) from None
+        documents = self.host.documents_of(network)
+        self.outlet.reply(incoming, shared_alerts.pack_documents(documents), now)
+
+    def explained(self, origin: str, network: Network, body: Any) -> list[dict[str, Any]]:
+        """Take the answer of ``origin`` to ``("explain", network)``; returns what makes sense of it."""
+        documents = shared_alerts.read_answer(body, network, origin, self.wall())
+        if documents:
+            self.host.take_documents(documents)
+        return documents
+
+    # --- operators --------------------------------------------------------------------------
+
+    def release(self, origin: str, now: float) -> int:
+        """Apply what is held of a node, whatever its budget says; returns how many records."""
+        keys = self.aside.keys(Why.HELD, origin)
+        for key in keys:
+            self.store.mark(key)
+            if key[0] == ALLOW:
+                self.allow.again(key, now)
+        changes = list(self.admission.again((key for key in keys if key[0] != ALLOW), now, free=True))
+        self._hand_over(changes, now)
+        return len(keys)
+
+    def drop(self, origin: str, now: float) -> int:
+        """Take back, on all nodes, what is held of a node here; returns how many records."""
+        wall, keys = self.wall(), self.aside.keys(Why.HELD, origin)
+        gone = [key for key in keys if self.records.remove(key, now, wall) is not None]
+        for key in keys:
+            self.aside.pop(key)
+        self._send(gone, now)
+        return len(gone)

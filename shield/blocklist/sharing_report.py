@@ -1,0 +1,63 @@
+"""What people see of sharing: status, warnings, and why a record of an address is or is not applied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shield.blocklist.aside import Why
+from shield.blocklist.sharing import Sharing
+from shield.net import Network
+
+__all__ = ["sharing_json", "sharing_of", "sharing_warnings"]
+
+
+def sharing_json(sharing: Sharing) -> dict[str, Any]:
+    """State and counters, in total and by node."""
+    owners, aside = sharing.owners, sharing.aside
+    counts = aside.counts()
+    origins = {*owners.hosts, *owners.networks, *owners.saved, *(mark.origin for mark in counts)}
+    return {
+        "records": len(sharing.records),
+        "quorum": sharing.settings.quorum,
+        "bans": owners.hosts.total() + owners.networks.total(),
+        "saved_detections": owners.saved.total(),
+        "held": aside.count(Why.HELD),
+        "not_applied": len(aside),
+        "origins": {
+            origin: {
+                "bans": owners.hosts[origin],
+                "networks": owners.networks[origin],
+                "saved_detections": owners.saved[origin],
+                "not_applied": {m.why.value: n for m, n in counts.items() if m.origin == origin},
+            }
+            for origin in sorted(origins)
+        },
+        "counters": sharing.stats.as_json() | dict(sharing.records.counters),
+    }
+
+
+def sharing_warnings(sharing: Sharing) -> list[str]:
+    """One line for each node whose records wait for the operator."""
+    counts = sharing.aside.counts()
+    return [
+        f"sharing: {count:,} records of {mark.origin} are beyond its budget and held "
+        f"(shield cluster release {mark.origin}, or drop)"
+        for mark, count in sorted(counts.items())
+        if mark.why is Why.HELD
+    ]
+
+
+def sharing_of(sharing: Sharing, network: Network, now: float) -> list[dict[str, Any]]:
+    """What the nodes say about exactly this network, the record that counts last."""
+    shown = []
+    for key, entry in sharing.admission.said(network, now):
+        mark = sharing.aside.get(key)
+        shown.append(
+            {
+                "origin": entry.origin,
+                "remaining": round(entry.until - now, 3),
+                "applied": mark is None,
+                "why": "" if mark is None else mark.why.value,
+            }
+        )
+    return shown

@@ -1,0 +1,94 @@
+"""Keys and values of shared records: there and back, and nothing else is read."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shield.blocklist.decision import Decision
+from shield.blocklist.shared_record import (
+    allow_key,
+    allow_value,
+    allowed_text,
+    ban_key,
+    ban_value,
+    banned_network,
+    read_allow,
+    read_ban,
+    vote_key,
+    voter,
+)
+from shield.detect.alert import Proof
+from shield.errors import RemoteError
+from shield.net import Network
+
+NETWORKS = st.one_of(
+    st.builds(Network.around, st.binary(min_size=4, max_size=4), st.integers(0, 32)),
+    st.builds(Network.around, st.binary(min_size=16, max_size=16), st.integers(0, 128)),
+)
+
+
+@given(network=NETWORKS, node=st.from_regex(r"[a-z0-9.-]{1,63}", fullmatch=True))
+def test_keys_tell_their_network(network: Network, node: str) -> None:
+    """Of bans and votes, each its own; a vote tells whose it is."""
+    assert banned_network(ban_key(network)) == network
+    vote = vote_key(network, node)
+    assert (banned_network(vote), voter(vote)) == (network, node)
+    assert vote != ban_key(network)
+
+
+@given(data=st.binary(min_size=1, max_size=40))
+def test_any_key_is_read_or_refused(data: bytes) -> None:
+    """And one that is read is the usual spelling of its network: one network has one key."""
+    for key in (b"b" + data, b"v" + data):
+        with contextlib.suppress(RemoteError):
+            network = banned_network(key)
+            again = ban_key(network) if key[:1] == b"b" else vote_key(network, voter(key))
+            assert again == key
+
+
+@given(
+    network=NETWORKS,
+    scenario=st.text(max_size=80),
+    reason=st.text(max_size=300),
+    time=st.floats(0, 1e10),
+    duration=st.floats(0, 1e9),
+    repeats=st.integers(0, 1000),
+    proof=st.sampled_from(Proof),
+)
+def test_a_decision_comes_back(
+    network: Network,
+    scenario: str,
+    reason: str,
+    time: float,
+    duration: float,
+    repeats: int,
+    proof: Proof,
+) -> None:
+    """With the receiver's end and the sender's name; long texts are cut."""
+    made = Decision(network, scenario, "cli", proof, time, 5.0, duration, "i-1", reason, "ban", repeats)
+    found = read_ban(network, ban_value(made), "node-a", 9.0)
+    assert (found.origin, found.until, found.id) == ("node-a", 9.0, "i-1")
+    assert (found.scenario, found.reason) == (scenario[:64], reason[:200])
+    assert (found.time, found.duration, found.repeats, found.proof) == (time, duration, repeats, proof)
+
+
+@given(data=st.binary(max_size=60))
+def test_any_value_is_read_or_refused(data: bytes) -> None:
+    """RemoteError and nothing else."""
+    network = Network.parse("192.0.2.1")
+    for read in (lambda: read_ban(network, data, "a", 1.0), lambda: read_allow(data)):
+        with pytest.raises(RemoteError):
+            read()
+
+
+def test_allow_entries_come_back() -> None:
+    """Value, reason, time, and whether there is an end."""
+    assert allowed_text(allow_key("carrier.example")) == "carrier.example"
+    assert read_allow(allow_value("x" * 300, 5.0, endless=True)) == ("x" * 200, 5.0, True)
+    for key in (b"a", b"a" + b"x" * 256, b"a\xff"):
+        with pytest.raises(RemoteError, match="key"):
+            allowed_text(key)
