@@ -104,7 +104,8 @@ class Policy:
         self.settings = settings
         self.stats = PolicyStats()
         self._allowlist = allowlist
-        self._origin = origin
+        self.origin = origin
+        """Name of the node in its decisions."""
         self._made = 0
         self._held: dict[tuple[bytes, str], tuple[float, Alert]] = {}
         self._let_go: list[Ruling] = []
@@ -231,12 +232,12 @@ class Policy:
         decision = Decision(
             network=network,
             scenario=alert.scenario,
-            origin=self._origin,
+            origin=self.origin,
             proof=alert.proof,
             time=time,
             until=now + duration,
             duration=duration,
-            id=f"{self._origin}-{int(time * 1000):x}-{self._made:x}",
+            id=f"{self.origin}-{int(time * 1000):x}-{self._made:x}",
             reason=_reason(alert),
             repeats=repeats,
         )

@@ -25,6 +25,7 @@ __all__ = [
     "read_alert",
     "read_answer",
     "read_pushed",
+    "read_question",
 ]
 
 SAMPLES = 4
@@ -104,6 +105,16 @@ def read_alert(data: Any, network: Network, origin: str, wall: float) -> dict[st
         }
     except (InputError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise RemoteError("alert", str(error)) from None
+
+
+def read_question(body: Any) -> Network:
+    """Read ``("explain", network)``; raises RemoteError("question")."""
+    if type(body) is not tuple or body[:1] != ("explain",) or len(body) < 2:
+        raise RemoteError("question")
+    try:
+        return Network.parse(str(body[1])[:64])
+    except InputError as error:
+        raise RemoteError("question", str(error)) from None
 
 
 def read_answer(body: Any, network: Network, origin: str, wall: float) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ from shield.cluster.member import Member
 from shield.cluster.messages import Kind
 from shield.cluster.replicated import ReplicatedMap
 from shield.detect.alert import Alert
-from shield.errors import InputError, RemoteError
+from shield.errors import RemoteError
 from shield.net import Network
 from shield.sip.servers import Servers
 
@@ -78,7 +78,7 @@ class Sharing:
         self.records = records
         self.node = records.node
         self.stats = SharingStats()
-        self.owners = Owners([self.node, *local])
+        self.owners = Owners([self.node, policy.origin, *local])
         blocklist.guard.owners = self.owners
         self.aside = Aside()
         self.store = SharedStore(records, self.aside)
@@ -115,6 +115,10 @@ class Sharing:
         """Take part in a cluster; ``sync`` compares ``records``, and tells ``synced`` what it merged."""
         self.outlet = outlet
         self.sync = sync
+
+    def disconnect(self) -> None:
+        """Work alone from now on; what the others said stays in force until it ends."""
+        self.outlet = self.sync = None
 
     def restore(self, rows: Sequence[SharedRow], now: float) -> None:
         """Begin with what the journal saved, after its decisions were restored into the blocklist.
@@ -308,15 +312,10 @@ class Sharing:
 
     def _answer(self, incoming: Incoming, now: float) -> None:
         """Answer ``("explain", network)``: the alerts of this node about it."""
-        body = incoming.body
-        if type(body) is not tuple or body[:1] != ("explain",) or len(body) < 2 or self.outlet is None:
-            raise RemoteError("question")
-        try:
-            network = Network.parse(str(body[1])[:64])
-        except InputError as error:
-            raise RemoteError("question", str(error)) from None
-        documents = self.host.documents_of(network)
-        self.outlet.reply(incoming, shared_alerts.pack_documents(documents), now)
+        network = shared_alerts.read_question(incoming.body)
+        if self.outlet is not None:
+            documents = self.host.documents_of(network)
+            self.outlet.reply(incoming, shared_alerts.pack_documents(documents), now)
 
     def explained(self, origin: str, network: Network, body: Any) -> list[dict[str, Any]]:
         """Take the answer of ``origin`` to ``("explain", network)``; returns what makes sense of it."""

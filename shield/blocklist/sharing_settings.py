@@ -24,7 +24,7 @@ class SharingSettings:
     """Shortest IPv4 prefix length that another node may ban or allow, in bits."""
     min_prefix_v6: int = 32
     """Shortest IPv6 prefix length that another node may ban or allow, in bits."""
-    rate: float = 200.0
+    rate: int = 200
     """New bans a second that one node may cause here for long. A node that a botnet scans finds some
     tens a second; one that went mad would find as many as it can send, 30,000."""
     burst: int = 20_000
@@ -50,8 +50,8 @@ class SharingSettings:
         for name, bits in (("min_prefix_v4", 32), ("min_prefix_v6", 128)):
             if not 0 <= getattr(self, name) <= bits:
                 problems.append(f"sharing.{name}: must be between 0 and {bits}")
-        if not 0 < self.rate <= 1_000_000:
-            problems.append("sharing.rate: must be above 0, at most 1000000")
+        if not 1 <= self.rate <= 1_000_000:
+            problems.append("sharing.rate: must be between 1 and 1000000")
         problems += [
             f"sharing.{name}: must be 0 or more"
             for name in ("burst", "max_bans", "max_networks", "max_allow")

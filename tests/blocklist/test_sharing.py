@@ -468,6 +468,22 @@ def test_a_restarted_node_enforces_without_the_others() -> None:
     assert "192.0.2.1" not in b.banned()
 
 
+def test_own_records_are_known_again_with_another_secret() -> None:
+    """A node that gets its identity later must not take its own journal for forged."""
+    lab = Lab("a", "b")
+    a = lab["a"]
+    a.ban("192.0.2.1")
+    a.ban("192.0.2.2")
+    a.unban("192.0.2.2")
+    now = lab.now
+    rows, _ = a.sharing.store.take(100, now, WALL + now)
+    rows = [one._replace(row=(*one.row[:5], one.row[5] ^ 1)) for one in rows]
+    start(a, rows, [])
+    assert a.banned() == {"192.0.2.1"}
+    assert len(a.sharing.records) == 2
+    assert a.sharing.records.counters == {}
+
+
 def test_an_old_journal_brings_nothing_back() -> None:
     """A tombstone that is newer than a saved decision ends it; one of others that was saved too."""
     lab = Lab("a", "b")

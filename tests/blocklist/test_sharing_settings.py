@@ -17,7 +17,7 @@ from shield.errors import ConfigError
         ("max_lifetime", 1e12),
         ("min_prefix_v4", 33),
         ("min_prefix_v6", -1),
-        ("rate", 0.0),
+        ("rate", 0),
         ("burst", -1),
         ("max_bans", -1),
         ("max_networks", -1),
