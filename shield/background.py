@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import socket
 import threading
@@ -12,7 +13,20 @@ from typing import Any
 
 from shield.net import pack
 
-__all__ = ["in_thread", "look_up", "notify"]
+__all__ = ["calm_collector", "in_thread", "look_up", "notify"]
+
+GARBAGE = (20_000, 50, 100)
+"""Objects made, and collections of the younger generation, until Python looks for garbage."""
+
+
+def calm_collector() -> None:
+    """Let the garbage collector look less often, and never at what is here already.
+
+    A request is remembered for half a minute and then let go, without cycles that would have to be
+    found. Looking after each 700 objects, as Python does, costs a twentieth of the time.
+    """
+    gc.freeze()
+    gc.set_threshold(*GARBAGE)
 
 
 async def in_thread(work: Callable[[], Any]) -> Any:

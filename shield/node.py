@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from shield.background import in_thread, look_up, notify
+from shield.background import calm_collector, in_thread, look_up, notify
 from shield.blocklist.allowlist import Allowlist
 from shield.blocklist.blocklist import Blocklist
 from shield.blocklist.journal import Journal
@@ -68,7 +68,7 @@ def run_node(settings: Settings, reload: Callable[[], Settings] | None = None) -
     gc.disable()
     try:
         node = Node(settings, reload or (lambda: settings))
-        gc.freeze()
+        calm_collector()
     finally:
         gc.enable()
     asyncio.run(node.run())

@@ -127,13 +127,14 @@ class Pipeline:
         """Take frames; ``now`` is node time, or None to let the frames' own time be it (replay)."""
         findings: list[Finding] = []
         self.stats.frames += len(frames)
-        decode = self.decoder.feed
+        decode, take = self.decoder.feed, self._datagram
         for frame in frames:
             time = frame[0]
+            at = time if now is None else now
             if time >= self._next_tick:
-                self._ticked(time, time if now is None else now, findings)
+                self._ticked(time, at, findings)
             for datagram in decode(frame):
-                self._datagram(datagram, time if now is None else now, findings)
+                take(datagram, at, findings)
         return findings
 
     def tick(self, now: float, event_time: float | None = None) -> list[Finding]:
@@ -255,31 +256,37 @@ class Pipeline:
             self._rule(ruling, now, findings)
 
     def _datagram(self, datagram: Datagram, now: float, findings: list[Finding]) -> None:
+        stats = self.stats
         try:
-            message = parse_message(datagram.payload)
+            message = parse_message(datagram[6])
         except RemoteError as error:
-            self.stats.errors[error.reason] += 1
-            self._observe(SipEvent(Kind.MALFORMED, datagram, None, b""), now, findings)
+            stats.errors[error.reason] += 1
+            self._observe(SipEvent(Kind.MALFORMED, datagram, None), now, findings)
             return
-        self._time = datagram.time
+        self._time = datagram[0]
+        defects = message.defects
+        if defects:
+            stats.errors.update(defects)
+        event: SipEvent | None
         if isinstance(message, Request):
-            self.stats.requests += 1
+            stats.requests += 1
             event = self.tracker.request(datagram, message)
-            self._observe(event, now, findings)
-            if message.defects:
-                self.stats.errors.update(message.defects)
-                if message.defects != EXTENSION:
-                    self._observe(event.then(Kind.MALFORMED, datagram.time, None, 0), now, findings)
-            return
-        self.stats.responses += 1
-        if message.defects:
-            self.stats.errors.update(message.defects)
-        outcome = self.tracker.response(datagram, message)
-        if outcome is not None:
-            self._observe(outcome, now, findings)
+        else:
+            stats.responses += 1
+            event = self.tracker.response(datagram, message)
+            if event is None:
+                return
+        alerts = self.engine.observe(event)
+        if alerts:
+            self._decide(alerts, now, findings)
+        if defects and defects != EXTENSION and isinstance(message, Request):
+            self._observe(event.then(Kind.MALFORMED, datagram.time, None, 0), now, findings)
 
     def _observe(self, event: SipEvent, now: float, findings: list[Finding]) -> None:
-        for alert in self.engine.observe(event):
+        self._decide(self.engine.observe(event), now, findings)
+
+    def _decide(self, alerts: Sequence[Alert], now: float, findings: list[Finding]) -> None:
+        for alert in alerts:
             self.stats.alerts += 1
             trusted = self.engine.trusted(alert.source, alert.time)
             known = self.blocklist.match(alert.source, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import threading
@@ -10,9 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from shield.background import in_thread, look_up, notify
+from shield.background import GARBAGE, calm_collector, in_thread, look_up, notify
 from shield.errors import SystemFailure
 from shield.net import pack
+
+
+def test_the_collector_is_calmed() -> None:
+    """It looks less often, and what is there already is none of its business; it is not switched off."""
+    before = gc.get_threshold()
+    try:
+        calm_collector()
+        assert gc.get_threshold() == GARBAGE
+        assert gc.get_freeze_count() > 0
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
 
 
 def test_a_thread_gives_its_result() -> None:

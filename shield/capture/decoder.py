@@ -40,6 +40,9 @@ _UDP = 17
 _usual = Struct("!HxxHxB2x4s4sHHH").unpack_from
 """From the total length (offset 16) to the UDP length of an Ethernet, IPv4 and UDP header."""
 _USUAL_HEADERS = 42
+# A NamedTuple made by its own name takes three times as long; an enum's member is a look-up of its own.
+_new_tuple = tuple.__new__
+_OVER_UDP = Transport.UDP
 _LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 
@@ -119,9 +122,10 @@ class Decoder:
             ):
                 stats.messages += 1
                 return (
-                    Datagram(
-                        time, source, source_port, destination, destination_port,
-                        Transport.UDP, data[42 : 34 + length],
+                    _new_tuple(
+                        Datagram,
+                        (time, source, source_port, destination, destination_port,
+                         _OVER_UDP, data[42 : 34 + length], False),
                     ),
                 )  # fmt: skip
         return self._unusual(time, data, linktype)

@@ -7,20 +7,20 @@ alert says what was seen and whether the address is proven; what to do about it 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shield.detect.alert import Alert, Proof
+from shield.detect.alert import Alert
+from shield.detect.counters import KEY_BITS, forgive, opened, single
 from shield.detect.evidence import EvidenceStore
-from shield.detect.fields import FIELDS
 from shield.detect.plan import Plan, make_plan
+from shield.detect.report import PROGRESS_TIME, REPEATED, make_alert, note
 from shield.detect.rule import Mark, Rule
-from shield.detect.scores import measure, scored
 from shield.detect.settings import DetectSettings
 from shield.detect.sources import SourceRecord, Sources
 from shield.detect.window import Bucket, Window
-from shield.net import Network, unpack
-from shield.sip.event import Kind, SipEvent, proof_names
+from shield.net import unpack
+from shield.sip.event import Kind, SipEvent
 from shield.sip.message import METHODS
 from shield.sip.recent import RecentMap
 from shield.sip.servers import Servers
@@ -34,14 +34,10 @@ MAX_SHARED = 65_536
 """Counters by network, user, domain or number."""
 QUIET_TIME = 60.0
 """A rule repeats its alert about a source at most this often (seconds), unless its proof got better."""
-REPEATED = 3
-"""A fingerprint seen this often in one source is reported once more: it is no stray packet."""
-PROGRESS_TIME = 60.0
-"""While a call of the source rings, weak evidence against it waits: it may be a carrier's address
-that somebody else puts on his packets, and the call is about to be answered."""
 NOTHING: tuple[Alert, ...] = ()
 
 _GOOD = (Kind.ACCEPTED, Kind.COMPLETED)
+_RETRANSMISSION = Kind.RETRANSMISSION
 
 
 @dataclass(slots=True)
@@ -63,65 +59,77 @@ class Engine:
         self.sources = Sources(settings.max_sources)
         self.evidence = EvidenceStore()
         self.stats = EngineStats()
+        self._shared: RecentMap[int, Window | Bucket] = RecentMap(MAX_SHARED, 3_600.0)
+        self.rules: tuple[Rule, ...] = tuple(rules)
         self.use_settings(settings)
-        self._shared: RecentMap[Hashable, Window | Bucket] = RecentMap(MAX_SHARED, 3_600.0)
-        self.use(rules)
-
-    def use(self, rules: Sequence[Rule]) -> None:
-        """Work with these rules from now on; counters of rules that stay are kept."""
-        self.rules = tuple(rules)
-        self._rate_rules = tuple(rule for rule in rules if rule.rate)
-        self._least_rate = min((rule.rate for rule in self._rate_rules), default=1 << 60)
-        # All other methods share one plan, so a flood of invented ones makes no plans.
-        self._methods = METHODS.union(*(rule.methods for rule in rules))
-        self._plans: tuple[dict[bytes, Plan], ...] = tuple({} for _ in Kind)
 
     def use_settings(self, settings: DetectSettings) -> None:
         """Work with these settings from now on; nothing that is remembered is lost."""
         self.sources.limit(settings.max_sources)
         self.trust_time = settings.trust_time
         self._domains = frozenset(domain.lower().encode() for domain in settings.domains)
+        self.use(self.rules)  # which of them are active depends on the domains
+
+    def use(self, rules: Sequence[Rule]) -> None:
+        """Work with these rules from now on; counters of rules that stay are kept."""
+        self.rules = tuple(rules)
+        # Without domains of our own no domain is foreign.
+        self._active = tuple(rule for rule in rules if self._domains or not rule.foreign)
+        self._forgiving = tuple(rule for rule in rules if rule.forgive and rule.distinct_name == "user")
+        self._rate_rules = tuple(rule for rule in rules if rule.rate)
+        self._least_rate = min((rule.rate for rule in self._rate_rules), default=1 << 60)
+        # All other methods share one plan, so a flood of invented ones makes no plans.
+        self._methods = METHODS.union(*(rule.methods for rule in rules))
+        self._plans: tuple[dict[bytes, Plan], ...] = tuple({} for _ in Kind)
 
     def observe(self, event: SipEvent) -> Sequence[Alert]:
         """Count one event; gives the alerts that it completes."""
         client = event.client
         if client in self.servers.known:
             return NOTHING
-        kind, time = event.kind, event.time
-        record = self.sources.touch(client, time)
-        rules: tuple[Rule, ...] = ()
-        if kind <= Kind.RETRANSMISSION:
+        kind, time, method = event.kind, event.time, event.method
+        sources = self.sources
+        record = sources.young.get(client) or sources.touch(client, time)
+        plan = self._plans[kind].get(method) or self._plan(kind, method)
+        rules = plan.rules(event)
+        if kind <= _RETRANSMISSION:
             rate = record.count(time)
             if rate >= self._least_rate:
-                rules = tuple(
-                    rule
-                    for rule in self._rate_rules
-                    if rate >= rule.rate
-                    and kind in rule.events
-                    and (not rule.methods or event.method in rule.methods)
-                )
-        elif kind is Kind.REFUSED:
-            record.refused += not event.repeat
-        elif kind in _GOOD:
-            record.succeeded(time, self.trust_time)
-            self._forgive(event, record)
-        elif kind is Kind.PROGRESS:
-            record.progress_time = time
-            self._forgive(event, record)
-        elif kind is Kind.ANSWER and 200 <= event.status < 300:
-            self._forgive(event, record)
-        plan = self._plans[kind].get(event.method) or self._plan(kind, event.method)
-        rules += plan.rules(event)
+                rules = self._loud(rate, kind, method) + rules
+        else:
+            self._note_outcome(event, record)
         if not rules:
             return NOTHING
         return [alert for rule in rules if (alert := self._judge(rule, event, record)) is not None]
+
+    def _loud(self, rate: int, kind: Kind, method: bytes) -> tuple[Rule, ...]:
+        """Rules about sources of that many requests a minute."""
+        return tuple(
+            rule
+            for rule in self._rate_rules
+            if rate >= rule.rate and kind in rule.events and (not rule.methods or method in rule.methods)
+        )
+
+    def _note_outcome(self, event: SipEvent, record: SourceRecord) -> None:
+        """Remember what speaks for a source, and refused passwords."""
+        kind = event.kind
+        if kind is Kind.REFUSED:
+            record.refused += not event.repeat
+        elif kind in _GOOD:
+            record.succeeded(event.time, self.trust_time)
+            self._forgive(event, record)
+        elif kind is Kind.PROGRESS:
+            record.progress_time = event.time
+            self._forgive(event, record)
+        elif kind is Kind.ANSWER and 200 <= event.status < 300:
+            self._forgive(event, record)
 
     def _plan(self, kind: Kind, method: bytes) -> Plan:
         if method not in self._methods:
             method = b""
         plans = self._plans[kind]
         if method not in plans:
-            plans[method] = make_plan(self.rules, kind, method)
+            plans[method] = make_plan(self._active, kind, method)
         return plans[method]
 
     def trusted(self, source: bytes, time: float) -> bool:
@@ -140,7 +148,7 @@ class Engine:
         self._shared.tick(time)
 
     def _judge(self, rule: Rule, event: SipEvent, record: SourceRecord) -> Alert | None:  # noqa: PLR0911
-        trusted = record.trusted(event.time, self.trust_time)
+        trusted = record.credit > 0.0 and record.trusted(event.time, self.trust_time)
         if not self._fits(rule, event, trusted=trusted):
             return None
         marks: list[Mark] = []
@@ -151,28 +159,41 @@ class Engine:
         proven = bool(event.proofs & (rule.proof or 7))
         if rule.proof and not proven:
             return None
-        distinct: Hashable = None
+        distinct: int | None = None
         if rule.distinct is not None:
             value = rule.distinct(event)
             if value is None:
                 return None
             distinct = hash(value)
-        counter = self._counter(rule, event, record)
+        key = _key(rule, event)
+        if key is None:
+            return None
+        limit = rule.max_retry * (rule.trusted_factor if trusted else 1)
+        if limit > 1 and not proven and _counted_alone(rule, record, key, distinct, event.time):
+            self.evidence.add(event, note(rule, event, marks))
+            return None
+        counter = self._counter(rule, key, record)
         if counter is None:
             return None
-        if distinct is None:
-            distinct = counter.total
-        limit = rule.max_retry * (rule.trusted_factor if trusted else 1)
         count, proofs = counter.add(
-            distinct, event.time, proven=proven, limit=limit, find_time=rule.find_time
+            counter.total if distinct is None else distinct,
+            event.time,
+            proven=proven,
+            limit=limit,
+            find_time=rule.find_time,
         )
-        self.evidence.add(event, _note(rule, event, marks))
+        self.evidence.add(event, note(rule, event, marks))
         reached = proofs >= limit
         if count < limit or not _due(rule, counter, event.time, proven=reached):
             return None
         counter.quiet_until = event.time + QUIET_TIME
         counter.proven_alert = reached
-        return self._alert(rule, event, record, count=count, limit=limit, marks=marks, proven=reached)
+        self.stats.alerts += 1
+        self.stats.by_rule[rule.name] += 1
+        evidence = self.evidence.of(event.client)
+        return make_alert(
+            rule, event, record, evidence, count=count, limit=limit, marks=marks, proven=reached
+        )
 
     def _fits(self, rule: Rule, event: SipEvent, *, trusted: bool) -> bool:  # noqa: PLR0911
         if rule.statuses and event.status not in rule.statuses:
@@ -187,38 +208,38 @@ class Engine:
             return False
         if rule.foreign and not self._foreign(event):
             return False
-        return all(condition.holds(event) for condition in rule.conditions)
+        for condition in rule.conditions:  # noqa: SIM110 - all() costs twice as much on so few
+            if not condition.holds(event):
+                return False
+        return True
 
-    def _counter(self, rule: Rule, event: SipEvent, record: SourceRecord) -> Window | Bucket | None:
-        key = _key(rule, event)
-        if key is None:
-            return None
-        if "client" not in rule.group:
+    def _counter(self, rule: Rule, key: int, record: SourceRecord) -> Window | Bucket | None:
+        if not rule.by_client:
             counter = self._shared.get(key)
             if counter is None:
                 counter = Bucket() if rule.bucket else Window()
                 self._shared.put(key, counter)
             return counter
-        if record.counters is None:
-            record.counters = {}
-        found: Window | Bucket | None = record.counters.get(key)
+        record.counters = counters = opened(record.counters)
+        found = counters.get(key)
         if found is None:
-            if len(record.counters) >= MAX_COUNTERS:
+            if len(counters) >= MAX_COUNTERS:
                 self.stats.counters_full += 1
                 return None
-            found = record.counters[key] = Bucket() if rule.bucket else Window()
+            found = counters[key] = Bucket() if rule.bucket else Window()
         return found
 
     def _forgive(self, event: SipEvent, record: SourceRecord) -> None:
         """What succeeded for a user was no guess at that user."""
-        if record.counters is None:
+        counters = record.counters
+        if counters is None:
             return
         user = hash(event.user)
-        for rule in self.rules:
-            if rule.forgive and rule.distinct_name == "user":
-                counter = record.counters.get(_key(rule, event))
-                if counter is not None:
-                    counter.forgive(user)
+        for rule in self._forgiving:
+            key = _key(rule, event)
+            if key is not None and counters is not None:
+                counters = forgive(counters, key, user)
+        record.counters = counters
 
     def _foreign(self, event: SipEvent) -> bool:
         """Neither From nor Request-URI names one of our domains or servers."""
@@ -232,47 +253,17 @@ class Engine:
                 return False
         return True
 
-    def _alert(
-        self,
-        rule: Rule,
-        event: SipEvent,
-        record: SourceRecord,
-        *,
-        count: int,
-        limit: int,
-        marks: Sequence[Mark],
-        proven: bool,
-    ) -> Alert:
-        self.stats.alerts += 1
-        self.stats.by_rule[rule.name] += 1
-        length = None
-        if rule.network is not None:
-            length = rule.network[0] if len(event.client) == 4 else rule.network[1]
-        score, needed = scored(rule, record, event.time, count=count, limit=limit, marks=marks)
-        return Alert(
-            time=event.time,
-            source=event.client,
-            scenario=rule.name,
-            kind=rule.kind,
-            proof=Proof.PROVEN if proven else Proof.UNPROVEN,
-            proofs=proof_names(event.proofs),
-            severity=rule.severity,
-            confidence=rule.confidence,
-            count=count,
-            score=score,
-            limit=needed,
-            measure=measure(rule),
-            messages=record.messages,
-            first_seen=record.first_seen,
-            ban_time=rule.ban_time,
-            fingerprint=rule.fingerprint,
-            repeated=(not rule.fingerprint or record.messages >= REPEATED)
-            and event.time - record.progress_time > PROGRESS_TIME,
-            marks=tuple((mark.condition.text, mark.weight) for mark in marks),
-            length=length,
-            details=_details(rule, event),
-            evidence=self.evidence.of(event.client),
-        )
+
+def _counted_alone(rule: Rule, record: SourceRecord, key: int, thing: int | None, time: float) -> bool:
+    """Count an unproven thing in little memory, if it is the only one of its source; one is no alert."""
+    held = record.counters
+    if isinstance(held, dict) or not rule.by_client or rule.bucket:
+        return False
+    counters = single(held, key, thing, time)
+    if counters is None:
+        return False
+    record.counters = counters
+    return True
 
 
 def _due(rule: Rule, counter: Window | Bucket, time: float, *, proven: bool) -> bool:
@@ -289,39 +280,9 @@ def _mismatch(event: SipEvent) -> bool:
     return bool(name) and name not in (fast_user(event.request.from_), fast_user(event.request.to))
 
 
-def _key(rule: Rule, event: SipEvent) -> Hashable:
+def _key(rule: Rule, event: SipEvent) -> int | None:
     """Which counter of the rule an event belongs to; None when a part of ``by`` is missing."""
-    others = tuple(_group(name, event) for name in rule.group if name != "client")
-    if None in others:
-        return None
-    return (rule.name, *others) if others else rule.name
-
-
-def _group(name: str, event: SipEvent) -> Hashable:
-    if name == "network":
-        return Network.around(event.client, 24 if len(event.client) == 4 else 64)
-    return FIELDS[name](event)
-
-
-def _note(rule: Rule, event: SipEvent, marks: Sequence[Mark]) -> str:
-    parts = [rule.name]
-    if event.status:
-        parts.append(f"{event.kind.name.lower()} {event.status}")
-    parts += [mark.condition.text for mark in marks]
-    return "; ".join(parts)
-
-
-def _details(rule: Rule, event: SipEvent) -> tuple[tuple[str, str], ...]:
-    found: list[tuple[str, str]] = [("rule", rule.description)]
-    if event.request is not None:
-        for name, value in (
-            ("method", event.request.method),
-            ("user_agent", event.request.get(b"User-Agent")),
-            ("user", event.user),
-            ("account", event.auth[0] if event.auth is not None else None),
-        ):
-            if value:
-                found.append((name, value[:80].decode("utf-8", "backslashreplace")))
-    found.append(("source_port", str(event.client_port)))
-    found.append(("target", f"{unpack(event.server)}:{event.server_port}"))
-    return tuple(found)
+    if not rule.key_fields:
+        return rule.key
+    others = [read(event) for read in rule.key_fields]
+    return None if None in others else rule.key | hash(tuple(others)) & KEY_BITS

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from shield.detect.alert import EVIDENCE_BYTES, Evidence
 from shield.sip.event import SipEvent
 from shield.sip.recent import RecentMap
@@ -15,21 +13,23 @@ MAX_SOURCES = 8_192
 PER_SOURCE = 5
 KEEP_TIME = 3_600.0
 
+_Kept = tuple[float, bytes, str]
+"""Event time, head of the message, note."""
+
 
 class EvidenceStore:
     """The last few counted messages of each suspicious source."""
 
     def __init__(self) -> None:
-        self._kept: RecentMap[bytes, deque[tuple[float, bytes, str]]] = RecentMap(MAX_SOURCES, KEEP_TIME)
+        self._kept: RecentMap[bytes, tuple[_Kept, ...]] = RecentMap(MAX_SOURCES, KEEP_TIME)
 
     def add(self, event: SipEvent, note: str) -> None:
         """Keep the request of an event."""
-        kept = self._kept.get(event.client)
-        if kept is None:
-            kept = deque(maxlen=PER_SOURCE)
-            self._kept.put(event.client, kept)
         head = event.request.head if event.request is not None else event.payload
-        kept.append((event.time, head[:EVIDENCE_BYTES], note))
+        kept = self._kept.get(event.client) or ()
+        self._kept.put(
+            event.client, (*kept[1 - PER_SOURCE :], (event.time, head[:EVIDENCE_BYTES], note))
+        )
 
     def of(self, source: bytes) -> tuple[Evidence, ...]:
         """What is kept of a source, oldest first."""

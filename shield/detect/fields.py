@@ -6,6 +6,7 @@ A field gives bytes, or None when the message has no such part. ``header.NAME`` 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from shield.errors import ConfigError
 from shield.net import unpack
@@ -21,10 +22,14 @@ Field = Callable[[SipEvent], bytes | None]
 TAIL_DIGITS = 7
 """Numbers that end in the same seven digits are one subscriber dialled with different prefixes."""
 _SEPARATORS = b"-.() "
+MAX_TARGETS = 1_024
+"""Servers whose address is remembered as text: writing it costs as much as everything else of a rule."""
 
 
 def _header(name: bytes) -> Field:
     usual = usual_name(name)
+    if usual in _READ_ALREADY:
+        return _READ_ALREADY[usual]
     if usual != usual.lower():
         return _usual(usual)
 
@@ -35,8 +40,10 @@ def _header(name: bytes) -> Field:
 
 
 def _usual(name: bytes) -> Field:
+    line = b"\r\n" + name + b": "
+
     def read(event: SipEvent) -> bytes | None:
-        return event.request.fields.get(name) if event.request is not None else None
+        return event.request.usual(line) if event.request is not None else None
 
     return read
 
@@ -56,6 +63,14 @@ def _raw(event: SipEvent) -> bytes | None:
     return event.request.head if event.request is not None else event.payload
 
 
+def _agent(event: SipEvent) -> bytes | None:
+    return event.request.agent if event.request is not None else None
+
+
+def _allow(event: SipEvent) -> bytes | None:
+    return event.request.allow if event.request is not None else None
+
+
 def _defect(event: SipEvent) -> bytes | None:
     if event.request is None:
         return b"unreadable"
@@ -69,7 +84,12 @@ def _number(event: SipEvent) -> bytes:
 
 
 def _target(event: SipEvent) -> bytes:
-    return f"{unpack(event.server)}:{event.server_port}".encode()
+    return _endpoint(event.server, event.server_port)
+
+
+@lru_cache(MAX_TARGETS)
+def _endpoint(address: bytes, port: int) -> bytes:
+    return f"{unpack(address)}:{port}".encode()
 
 
 FIELDS: dict[str, Field] = {
@@ -91,7 +111,7 @@ FIELDS: dict[str, Field] = {
     "call-id": lambda event: event.request.call_id if event.request is not None else None,
     "cseq": lambda event: event.request.cseq if event.request is not None else None,
     "contact": _usual(b"Contact"),
-    "user-agent": _usual(b"User-Agent"),
+    "user-agent": _agent,
     "auth.user": lambda event: event.auth[0] if event.auth is not None else None,
     "auth.nonce": lambda event: event.auth[1] if event.auth is not None else None,
     "auth.response": lambda event: event.auth[2] if event.auth is not None else None,
@@ -102,6 +122,10 @@ FIELDS: dict[str, Field] = {
     "target": _target,
 }
 """Field name to its reader."""
+
+
+_READ_ALREADY: dict[bytes, Field] = {b"User-Agent": _agent, b"Allow": _allow}
+"""Header fields that the parser has picked out."""
 
 
 def field(name: str, where: str) -> Field:

@@ -11,14 +11,33 @@ from shield.detect.fields import Field, field
 from shield.errors import ConfigError
 from shield.sip.event import SipEvent
 
-__all__ = ["Condition", "condition"]
+__all__ = ["Answers", "Condition", "Test", "condition", "repeating"]
 
 MAX_PATTERN = 2_000
 """Longest regular expression in a rule, in characters."""
 MAX_VALUE = 4_096
 """A field value is tested up to this many bytes, so no expression meets unbounded text."""
 
+MAX_REMEMBERED = 4_096
+"""Answers kept by one test on a field with few different values."""
+_REPEATING = ("user-agent", "method", "header.")
+"""Fields with few different values: tests on them remember their answers."""
+
 Test = Callable[[bytes], object]
+
+
+class Answers(dict[bytes, Any]):
+    """A test that remembers its answers; looking one up is no call of Python."""
+
+    def __init__(self, test: Test) -> None:
+        super().__init__()
+        self._test = test
+
+    def __missing__(self, value: bytes) -> Any:
+        if len(self) >= MAX_REMEMBERED:
+            self.clear()
+        answer = self[value] = self._test(value)
+        return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +53,8 @@ class Condition:
     """How the rule file puts it, for people."""
     pattern: bytes | None = None
     """The same test as a regular expression without groups, so that several can be merged."""
+    anchored: bool = False
+    """It can match at the start of the value only, so ``match`` says as much as ``search``."""
     negate: bool = False
     """True when a value that fits (or is missing) makes the condition fail."""
 
@@ -71,15 +92,45 @@ def condition(name: str, table: Mapping[str, Any], where: str) -> Condition:
         return Condition(name, read, None, f"{name} is absent")
     if kind == "regex":
         expression = _expression(value, fold, f"{where}.regex")
-        test: Test = expression.search
+        anchored = _anchored(expression.pattern)
+        test: Test = expression.match if anchored else expression.search
         pattern = _mergeable(expression, fold)
         if "needs" in table:
             test = _after(test, _words(table["needs"], fold, f"{where}.needs"), fold)
             pattern = None
-        return Condition(name, read, test, f"{name} matches {value}", pattern, negate)
+        text = f"{name} matches {value}"
+        return Condition(name, read, _test(name, test), text, pattern, anchored, negate)
     words = _words(value, fold, f"{where}.{kind}")
     pattern = _scoped(_PATTERNS[kind] % b"|".join(re.escape(word) for word in words), fold)
-    return Condition(name, read, _TESTS[kind](words, fold), f"{name} {kind} {value}", pattern, negate)
+    anchored = kind != "contains"
+    text = f"{name} {kind} {value}"
+    return Condition(name, read, _test(name, _TESTS[kind](words, fold)), text, pattern, anchored, negate)
+
+
+def repeating(name: str) -> bool:
+    """Whether a field has few different values."""
+    return name.startswith(_REPEATING)
+
+
+def _test(name: str, test: Test) -> Test:
+    # As bool: a remembered match object would keep what it was found in.
+    return Answers(lambda value: bool(test(value))).__getitem__ if repeating(name) else test
+
+
+def _anchored(pattern: bytes) -> bool:
+    """Whether each way through the expression begins with ``^``: no branch outside of parentheses.
+
+    ``search`` tries such an expression at every byte, in vain.
+    """
+    if pattern[:1] != b"^":
+        return False
+    outside = re.sub(rb"\\.|\[\^?\]?(?:[^\]\\]|\\.)*\]", b"", pattern, flags=re.DOTALL)
+    depth = 0
+    for byte in outside:
+        depth += (byte == 40) - (byte == 41)
+        if byte == 124 and not depth:
+            return False
+    return True
 
 
 def _scoped(pattern: bytes, fold: bool) -> bytes:
@@ -98,12 +149,13 @@ def _mergeable(expression: re.Pattern[bytes], fold: bool) -> bytes | None:
 def _after(test: Test, words: tuple[bytes, ...], fold: bool) -> Test:
     """The test, asked only when one of the words is there: searching a word costs a tenth."""
     # Words without letters are looked for as they are: folding a whole header costs as much as a search.
-    plain = tuple(word for word in words if not fold or word.lower() == word.upper())
-    folded = tuple(word for word in words if word not in plain)
+    # A single byte is found ten times sooner than a word, and most texts have no byte such as a "%".
+    plain = tuple((word[:1], word) for word in words if not fold or word.lower() == word.upper())
+    folded = tuple(word for word in words if fold and word.lower() != word.upper())
 
     def found(value: bytes) -> object:
-        for word in plain:
-            if word in value:
+        for byte, word in plain:
+            if byte in value and word in value:
                 return test(value)
         if folded:
             text = value.lower()
@@ -150,7 +202,14 @@ def _contains(words: tuple[bytes, ...], fold: bool) -> Test:
     if len(words) == 1:
         only = words[0]
         return lambda value: only in value
-    return lambda value: any(word in value for word in words)
+
+    def contains(value: bytes) -> bool:
+        for word in words:  # noqa: SIM110 - any() costs twice as much on so few
+            if word in value:
+                return True
+        return False
+
+    return contains
 
 
 _TESTS: dict[str, Callable[[tuple[bytes, ...], bool], Test]] = {

@@ -8,14 +8,16 @@ docs/rules.md explains each key. Every mistake is reported with file and key.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shield.detect.fields import Field, field
+from shield.detect.counters import rule_key
+from shield.detect.fields import FIELDS, Field, field
 from shield.detect.match import Condition, condition
 from shield.durations import parse_duration
 from shield.errors import ConfigError, InputError
+from shield.net import Network
 from shield.sip.event import NONCE, TCP, TO_TAG, Kind, SipEvent
 
 __all__ = ["KINDS", "Mark", "Rule", "parse_rule"]
@@ -25,6 +27,11 @@ KINDS = ("scan", "enum", "bruteforce", "flood", "tollfraud", "fuzz", "relay", "i
 EVENTS = {kind.name.lower(): kind for kind in Kind}
 PROOFS = {"nonce": NONCE, "totag": TO_TAG, "tcp": TCP}
 GROUPS = ("client", "network", "user", "domain", "called", "tail", "target")
+KeyField = Callable[[SipEvent], Hashable]
+KEY_FIELDS: dict[str, KeyField] = {
+    "network": lambda event: Network.around(event.client, 24 if len(event.client) == 4 else 64),
+    **{name: FIELDS[name] for name in GROUPS[2:]},
+}
 STATUS = re.compile(r"([1-6][0-9]{2})(?:-([1-6][0-9]{2}))?")
 MAX_RETRY = 10_000
 MAX_FIND_TIME = 86_400.0
@@ -64,6 +71,12 @@ class Rule:
     marks: tuple[Mark, ...]
     score: int
     group: tuple[str, ...]
+    key: int
+    """Where its counters are found, see ``shield.detect.counters``."""
+    by_client: bool
+    """Each source has counters of its own; else all sources share them."""
+    key_fields: tuple[KeyField, ...]
+    """What else than the source tells one counter from another."""
     distinct: Field | None
     distinct_name: str
     max_retry: int
@@ -180,6 +193,7 @@ def parse_rule(data: Mapping[str, Any], name: str, path: str) -> Rule:
     if given != name:
         problems.append(f"{path}.name: {given!r} differs from the file name")
     distinct_name = count.take("distinct", str, "")
+    group = count.words("by", ("client",), GROUPS)
     rule = Rule(
         name=name,
         path=path,
@@ -199,7 +213,10 @@ def parse_rule(data: Mapping[str, Any], name: str, path: str) -> Rule:
         conditions=_conditions(match),
         marks=_marks(top),
         score=top.number("score", 1, 1, 100),
-        group=count.words("by", ("client",), GROUPS),
+        group=group,
+        key=rule_key(name),
+        by_client="client" in group,
+        key_fields=tuple(KEY_FIELDS[name] for name in group if name != "client"),
         distinct=count.compile(field, distinct_name, f"{count.where}.distinct")
         if distinct_name
         else None,

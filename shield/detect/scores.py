@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from shield.detect.counters import KEY_BITS, opened
 from shield.detect.rule import Mark, Rule
 from shield.detect.sources import SourceRecord
 from shield.durations import format_duration
@@ -44,10 +45,10 @@ def standing(
     rules: Sequence[Rule], record: SourceRecord, time: float, *, trusted: bool
 ) -> list[dict[str, Any]]:
     """What every counting rule has against a source now, the nearest to its limit first."""
-    named = {rule.name: rule for rule in rules if rule.max_retry > 1}
+    named = {rule.key: rule for rule in rules if rule.max_retry > 1}
     found: dict[str, dict[str, Any]] = {}
-    for key, counter in (record.counters or {}).items():
-        rule = named.get(key[0] if isinstance(key, tuple) else key)
+    for key, counter in opened(record.counters).items():
+        rule = named.get(key & ~KEY_BITS)
         score = counter.count(time, rule.find_time) if rule is not None else 0
         if rule is None or not score or score <= found.get(rule.name, {}).get("score", 0):
             continue

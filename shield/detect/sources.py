@@ -6,7 +6,7 @@ UDP sources can be forged by the million, so a record that did nothing suspiciou
 
 from __future__ import annotations
 
-from typing import Any
+from shield.detect.counters import Counters
 
 __all__ = ["RATE_WINDOW", "SourceRecord", "Sources"]
 
@@ -33,8 +33,9 @@ class SourceRecord:
         self.credit_time = 0.0
         self.refused = 0
         self.progress_time = 0.0
-        self.counters: dict[Any, Any] | None = None
-        self._minute = int(time) // RATE_WINDOW
+        self.counters: Counters = None
+        # Counted from first_seen: small numbers are no objects of their own.
+        self._minute = 0
         self._now = 0
         self._before = 0
 
@@ -45,10 +46,11 @@ class SourceRecord:
         """
         self.messages += 1
         self.last_seen = time
-        minute = int(time) // RATE_WINDOW
+        minute = int((time - self.first_seen) // RATE_WINDOW)
+        last = self._minute
         # Packets of the minute before arrive late and count now; a clock set back begins anew.
-        if minute > self._minute or minute < self._minute - 1:
-            self._before = self._now if minute == self._minute + 1 else 0
+        if minute != last and (minute > last or minute < last - 1):
+            self._before = self._now if minute == last + 1 else 0
             self._minute = minute
             self._now = 0
         self._now += 1
@@ -56,7 +58,8 @@ class SourceRecord:
 
     def rate(self, time: float) -> int:
         """Requests of the last RATE_WINDOW seconds, right after one was counted."""
-        return self._now + int(self._before * (1.0 - (time % RATE_WINDOW) / RATE_WINDOW))
+        age = (time - self.first_seen) % RATE_WINDOW
+        return self._now + int(self._before * (1.0 - age / RATE_WINDOW))
 
     def succeeded(self, time: float, half_life: float) -> None:
         """Credentials were accepted, or a call was answered and acknowledged.

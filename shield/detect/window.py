@@ -45,6 +45,10 @@ class Window:
             self._proven = {}
         return count, _put(self._proven, key, time, limit, find_time)
 
+    def add_first(self, key: Hashable, time: float) -> None:
+        """Take over a key that was counted elsewhere."""
+        self._seen[key] = time
+
     def forgive(self, key: Hashable) -> None:
         """Take a key out again: what it stood for turned out well."""
         self._seen.pop(key, None)

@@ -73,7 +73,8 @@ _hexadecimal = re.compile(rb"[0-9A-Fa-f]{1,16}")
 _scheme = re.compile(rb"\s*(" + TOKEN + rb")(?:\s++|\Z)")
 
 # The usual spelling, strings without quoted-pair. _in_order is what most clients send: username,
-# realm, nonce, uri, then others, then response. _any_order takes each field once at any place.
+# realm, nonce, uri, then others, then response. _usual_challenge is what most servers ask with: realm,
+# nonce, then others. _any_order takes each field once at any place.
 _STRING = rb'"([^"\\]*+)"'
 _OTHER = rb'[a-z]++=(?:"[^"\\]*+"|[^\s,"]++)'
 _FIELDS = (b"username", b"realm", b"nonce", b"uri", b"response")
@@ -86,6 +87,10 @@ _in_order = re.compile(
     + _STRING
     + rb"(?:,|\Z)"
 )
+_usual_challenge = re.compile(
+    rb"Digest realm=" + _STRING + rb", ?nonce=" + _STRING + rb"(?>, ?(?!(?:"
+    + b"|".join(_FIELDS) + rb")=)" + _OTHER + rb")*+\Z"
+)  # fmt: skip
 _any_order = re.compile(
     rb"Digest (?>(?:"
     + b"|".join(b"(?(%d)(?!)|%s=%s)" % (number, name, _STRING) for number, name in enumerate(_FIELDS, 1))
@@ -144,6 +149,10 @@ def fast_auth(value: bytes) -> tuple[bytes, bytes, bytes, bytes, bytes] | None:
     if match is not None:
         username, realm, nonce, uri, response = match.groups()
         return username, nonce, response, realm, uri
+    match = _usual_challenge.match(value)
+    if match is not None:
+        realm, nonce = match.groups()
+        return b"", nonce, b"", realm, b""
     match = _any_order.match(value)
     if match is not None:
         username, realm, nonce, uri, response = match.groups(b"")

@@ -55,9 +55,9 @@ class SipEvent:
     """One thing that happened; ``user`` and the tags are worked out when first asked for."""
 
     __slots__ = (
-        "_tag", "_user", "answers_challenge", "auth", "branch", "client", "client_port",
-        "foreign_nonce", "kind", "payload", "proofs", "repeat", "request", "response", "server",
-        "server_port", "status", "time", "transport",
+        "_user", "answers_challenge", "auth", "client", "client_port", "foreign_nonce", "kind",
+        "payload", "proofs", "repeat", "request", "response", "server", "server_port", "status",
+        "time", "transport",
     )  # fmt: skip
 
     kind: Kind
@@ -81,14 +81,12 @@ class SipEvent:
     they are challenged again the password was wrong, not the nonce old."""
     foreign_nonce: bool
     """The credentials carry a nonce that was sent to another address: a sign of forging."""
-    branch: bytes
-    """Branch of the topmost Via, empty when missing."""
     auth: tuple[bytes, bytes, bytes] | None
     """User name, nonce and response of the credentials."""
     payload: bytes
     """The bytes, for a message that could not be read; else empty."""
 
-    def __init__(self, kind: Kind, datagram: Datagram, request: Request | None, branch: bytes) -> None:
+    def __init__(self, kind: Kind, datagram: Datagram, request: Request | None) -> None:
         self.kind = kind
         (
             self.time,
@@ -109,10 +107,8 @@ class SipEvent:
         self.repeat = False
         self.answers_challenge = False
         self.foreign_nonce = False
-        self.branch = branch
         self.auth = None
         self._user: bytes | None = None
-        self._tag: bytes | None = None
 
     def then(self, kind: Kind, time: float, response: Response | None, status: int) -> SipEvent:
         """Make a later event of the same request."""
@@ -121,10 +117,10 @@ class SipEvent:
         event.client, event.client_port = self.client, self.client_port
         event.server, event.server_port = self.server, self.server_port
         event.transport, event.payload = self.transport, self.payload
-        event.request, event.branch, event.auth = self.request, self.branch, self.auth
+        event.request, event.auth = self.request, self.auth
         event.proofs, event.repeat = self.proofs, self.repeat
         event.answers_challenge, event.foreign_nonce = self.answers_challenge, self.foreign_nonce
-        event._user, event._tag = self._user, self._tag
+        event._user = self._user
         event.kind = kind
         event.time = time
         event.response = response
@@ -154,10 +150,18 @@ class SipEvent:
     @property
     def tag(self) -> bytes:
         """From tag, empty when missing."""
-        tag = self._tag
+        request = self.request
+        if request is None:
+            return b""
+        tag = request.tag
         if tag is None:
-            tag = self._tag = (fast_tag(self.request.from_) or b"") if self.request is not None else b""
+            tag = request.tag = fast_tag(request.from_) or b""
         return tag
+
+    @property
+    def branch(self) -> bytes:
+        """Branch of the topmost Via, empty when missing."""
+        return self.request.branch if self.request is not None else b""
 
     @property
     def domain(self) -> bytes:

@@ -13,6 +13,10 @@ from shield.sip.names import MAX_HEADER_BYTES, MAX_HEADER_LINES, TOKEN_BYTES, us
 __all__ = ["BLANK", "Parts", "read_fully", "split_header"]
 
 BLANK = b" \t"
+MAX_REMEMBERED = 4_096
+"""Spellings of names whose meaning is remembered; working it out costs ten times a look-up."""
+MAX_NAME = 64
+"""Longer ones are not remembered."""
 _SINGLE = (b"From", b"To", b"Call-ID", b"CSeq", b"Max-Forwards", b"Content-Length")
 _MANDATORY = (b"Via", b"From", b"To", b"Call-ID", b"CSeq")
 
@@ -26,8 +30,12 @@ class Parts(NamedTuple):
     fields: dict[bytes, bytes]
     """First value of each header field by its usual name."""
     body: bytes
-    values: tuple[bytes, bytes, bytes, bytes, bytes]
-    """Via, From, To, Call-ID, CSeq; empty when missing."""
+    via: bytes
+    """Topmost Via; empty when missing."""
+    vias: int
+    """Lines of Via."""
+    cseq: bytes
+    """``number SP method``; empty when missing."""
     defects: list[str]
 
 
@@ -57,25 +65,20 @@ def read_fully(payload: bytes) -> Parts:
         defects.append("bad_call_id")
     cseq = _normal_cseq(fields.get(b"CSeq", b""), defects)
     body = _cut_body(fields.get(b"Content-Length"), body, defects)
-    values = (
-        fields.get(b"Via", b""),
-        fields.get(b"From", b""),
-        fields.get(b"To", b""),
-        fields.get(b"Call-ID", b""),
-        cseq,
-    )
-    return Parts(start, head, fields, body, values, defects)
+    vias = sum(name == b"Via" for name, _ in headers)
+    return Parts(start, head, fields, body, fields.get(b"Via", b""), vias, cseq, defects)
 
 
 def _cut(text: bytes) -> tuple[bytes, bytes, bool]:
     """Header, body and whether an empty line stood between them."""
-    crlf, lf = text.find(b"\r\n\r\n"), text.find(b"\n\n")
     mixed = text.find(b"\n\r\n")
-    ends = [(at, size) for at, size in ((crlf, 4), (lf, 2), (mixed, 3)) if at >= 0]
-    if not ends:
+    lf = text.find(b"\n\n", 0, mixed + 1 if mixed >= 0 else len(text))
+    if lf >= 0:
+        return text[:lf], text[lf + 2 :], True
+    if mixed < 0:
         return text.rstrip(b"\r\n"), b"", False
-    at, size = min(ends)
-    return text[:at], text[at + size :], True
+    crlf = mixed > 0 and text[mixed - 1] == 13
+    return text[: mixed - crlf], text[mixed + 3 :], True
 
 
 def split_header(head: bytes) -> tuple[bytes, list[tuple[bytes, bytes]], list[str]]:
@@ -91,13 +94,30 @@ def split_header(head: bytes) -> tuple[bytes, list[tuple[bytes, bytes]], list[st
             name, value = headers[-1]
             headers[-1] = (name, (value + b" " + line.strip(BLANK)).strip(BLANK))
             continue
-        name, colon, value = line.partition(b":")
-        name = name.strip(BLANK)
-        if not colon or not name or not TOKEN_BYTES.issuperset(name):
+        text, colon, value = line.partition(b":")
+        name = _names.get(text) or _learn(text)
+        if not colon or not name:
             defects.append("bad_header_line")
             continue
-        headers.append((usual_name(name), value.strip(BLANK)))
+        headers.append((name, value.strip(BLANK)))
     return lines[0].strip(BLANK), headers, defects
+
+
+_names: dict[bytes, bytes] = {}
+"""What stood before a colon, and the name that it means."""
+
+
+def _learn(text: bytes) -> bytes:
+    """The name that stands before a colon, blanks around it; empty when it is none."""
+    name = text.strip(BLANK)
+    if not name or not TOKEN_BYTES.issuperset(name):
+        return b""
+    name = usual_name(name)
+    if len(_names) >= MAX_REMEMBERED:
+        _names.clear()  # an attacker made them up
+    if len(text) <= MAX_NAME:
+        _names[text] = name
+    return name
 
 
 def _normal_cseq(value: bytes, defects: list[str]) -> bytes:

@@ -27,6 +27,8 @@ from shield.sip.grammar import (
 from shield.sip.uri import MAX_PORT, Uri, parse_uri, split_name_addr
 
 __all__ = [
+    "USUAL_BRANCH",
+    "USUAL_TAG",
     "CSeq",
     "Challenge",
     "Credentials",
@@ -140,14 +142,21 @@ _agent = re.compile(rb"\(([^()]*+)\)|([^\s()/]++)(?:\s*+/\s*+([^\s()/]++))?")
 
 # The usual spelling, see fast_tag and fast_branch. Values without delimiters, quotes, blanks.
 _WORD = rb'[^;,"<>=\s\\]++'
+_BRACKETED = rb'(?:[^<":\r\n]*+|"[^"\\\r\n]*+"[^<"\r\n]*+)<[^<>"\r\n]*+>'
+# What must follow a group is asked before it: ``re`` keeps the group of an alternative that fails later.
+USUAL_TAG = _BRACKETED + rb";tag=(?=" + _WORD + rb"(?:\r|\Z))(?P<tag>" + _WORD + rb")"
+"""A From or To value with its tag; ends with the value, or with the line that it stands in."""
+USUAL_BRANCH = (
+    rb"SIP/2\.0/[A-Z]++ (?:[A-Za-z0-9._-]++|\[[0-9A-Fa-f:.]++\])(?::[1-5]?[0-9]{1,4})?"
+    rb"(?:;(?!branch)[a-z]++(?:=" + _WORD + rb")?)*+;branch="
+    rb"(?=" + _WORD + rb"(?:[;,\r]|\Z))(?P<branch>" + _WORD + rb")"
+)
+"""A Via value up to its branch."""
 _usual_tag = re.compile(
-    rb'(?:[^<":]*+|"[^"\\]*+"[^<"]*+)<[^<>"]*+>(?:;tag=(' + _WORD + rb"))?\Z"
+    USUAL_TAG + rb"\Z|" + _BRACKETED + rb"\Z"
     rb'|sips?:[^@;,<"\s]++@[^@;,<"\s]++(?:;tag=(' + _WORD + rb"))?\Z"
 )
-_usual_branch = re.compile(
-    rb"SIP/2\.0/[A-Z]++ (?:[A-Za-z0-9._-]++|\[[0-9A-Fa-f:.]++\])(?::[1-5]?[0-9]{1,4})?"
-    rb"(?:;(?!branch)[a-z]++(?:=" + _WORD + rb")?)*+;branch=(" + _WORD + rb")(?:[;,]|\Z)"
-)
+_usual_branch = re.compile(USUAL_BRANCH + rb"(?:[;,]|\Z)")
 _usual_cseq = re.compile(rb"([0-9]{1,9}) ([A-Z]++)\Z")
 
 

@@ -1,13 +1,14 @@
-"""Logins: what is remembered of one Call-ID while it authenticates, and reading of its header fields."""
+"""Logins: what is remembered of one Call-ID while it authenticates."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from shield.errors import RemoteError
 from shield.sip.event import SipEvent
 from shield.sip.headers import parse_challenge
-from shield.sip.message import Request, Response
 
-__all__ = ["CHALLENGES", "CREDENTIALS", "Login", "auth_values", "is_stale"]
+__all__ = ["Login", "is_stale"]
 
 MAX_REALMS = 4
 """Realms that may challenge one Call-ID before every further challenge counts as a refusal: a chain
@@ -15,9 +16,6 @@ of proxies has two or three, and some servers take the realm from what the clien
 MAX_WAITING = 32
 """Users that may be challenged at once under one Call-ID: gateways register all their lines so (RFC
 3261 section 10.2.4), scanners try thousands."""
-
-CHALLENGES = (b"WWW-Authenticate", b"Proxy-Authenticate")
-CREDENTIALS = (b"Authorization", b"Proxy-Authorization")
 
 
 class Login:
@@ -64,25 +62,11 @@ class Login:
         return fresh == realms
 
 
-def auth_values(message: Request | Response, names: tuple[bytes, bytes], mark: bytes) -> list[bytes]:
-    """Values of all header fields of two names; ``mark`` is what both contain, in lower case.
-
-    Several lines are read one by one only when there seem to be several: one for each realm, or one
-    for each algorithm (RFC 8760).
-    """
-    head, fields = message.head, message.fields
-    first, second = fields.get(names[0]), fields.get(names[1])
-    # Fewer fields than lines: some name stands twice (or a line is folded or broken).
-    doubled = head.count(b"\n") != len(fields) and head.lower().count(mark) > 1
-    if doubled or (first and second):
-        return [value for name, value in message.headers if name in names]
-    value = first or second
-    return [value] if value else []
-
-
-def is_stale(lines: list[bytes]) -> bool:
+def is_stale(values: Sequence[bytes]) -> bool:
     """Whether a challenge says that the digest was right and only its nonce too old."""
-    for value in lines:
+    for value in values:
+        if b"stale" not in value.lower():
+            continue
         try:
             if parse_challenge(value).stale:
                 return True

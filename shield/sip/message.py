@@ -1,11 +1,11 @@
 """One SIP message: ``parse_message`` turns bytes into a Request or a Response.
 
-There are two ways through this module with one result. The short way takes messages in the
-usual spelling (canonical header names, ``Name: value``, CRLF) and costs a few microseconds. It
-gives up at the first sign of anything unusual: compact forms, odd case, folding, blanks before
-the colon, bare LF, missing header fields. Then ``parse_fully`` reads the same bytes with all the
-freedom of RFC 3261 section 7.3.1 and more (``shield.sip.full``), because an attacker chooses the
-spelling and real servers accept it. A property test feeds both ways the same bytes and compares.
+There are two ways through this module with one result. The short way takes messages in the usual
+spelling with one expression (``shield.sip.usual``) and costs two microseconds. It gives up at the
+first sign of anything unusual: compact forms, odd case, folding, blanks before the colon, bare LF,
+missing header fields. Then ``parse_fully`` reads the same bytes with all the freedom of RFC 3261
+section 7.3.1 and more (``shield.sip.full``), because an attacker chooses the spelling and real
+servers accept it. A property test feeds both ways the same bytes and compares.
 
 A message that breaks RFC 3261 is still returned, with ``defects`` naming what is wrong; only
 bytes without any SIP start line raise RemoteError.
@@ -13,18 +13,14 @@ bytes without any SIP start line raise RemoteError.
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING, Any
+
 from shield.errors import RemoteError
-from shield.sip.full import BLANK, read_fully, split_header
-from shield.sip.grammar import COMPACT
-from shield.sip.names import (
-    MAX_HEADER_BYTES,
-    MAX_HEADER_LINES,
-    METHODS,
-    TOKEN_BYTES,
-    USUAL,
-    USUAL_NAMES,
-    usual_name,
-)
+from shield.sip.full import BLANK, Parts, read_fully, split_header
+from shield.sip.headers import fast_branch
+from shield.sip.names import MAX_HEADER_BYTES, MAX_HEADER_LINES, METHODS, TOKEN_BYTES, usual_name
+from shield.sip.usual import match_usual
 
 __all__ = [
     "MAX_HEADER_BYTES",
@@ -38,60 +34,67 @@ __all__ = [
     "usual_name",
 ]
 
-MAX_LEARNED_NAMES = 2_048
-"""Unknown header names (X-..., P-...) whose spelling was checked once; beyond, the full parser."""
-
-_REPEATABLE = (b"Via", b"Record-Route", b"Route", b"Contact", b"Allow", b"Supported", b"Accept")
-
-# Names that the short way may take as they stand: usual spellings, and spellings of unknown
-# names that were looked at once. Grows by _learn only.
-_known: set[bytes] = set(USUAL_NAMES)
-
 
 class Message:
     """What Request and Response share. Header values are bytes, unfolded and stripped."""
 
-    __slots__ = ("body", "call_id", "cseq", "defects", "fields", "from_", "head", "to", "via")
+    __slots__ = (
+        "_fields", "agent", "allow", "auth", "body", "branch", "call_id", "cseq", "defects", "from_",
+        "head", "tag", "to", "via", "vias",
+    )  # fmt: skip
 
     head: bytes
     """Start line and header as received (at most MAX_HEADER_BYTES), without the empty line."""
-    fields: dict[bytes, bytes]
-    """First value of each header field; see ``get`` for look-ups by any spelling."""
     body: bytes
     """What follows the empty line, cut to Content-Length."""
     call_id: bytes
     cseq: bytes
     """``number SP method``; empty when missing."""
     from_: bytes
+    tag: bytes | None
+    """From tag, if that was seen in passing; ``SipEvent.tag`` is right in any case."""
     to: bytes
     via: bytes
     """Topmost Via header field value; may hold several values separated by commas."""
+    branch: bytes
+    """Branch of the topmost Via; empty when missing."""
+    vias: bool
+    """There may be more than one Via value."""
+    agent: bytes | None
+    """First User-Agent; with Allow what fingerprints look at most."""
+    allow: bytes | None
+    """First Allow."""
+    auth: tuple[bytes, ...]
+    """Values of (Proxy-)Authorization in a request, of WWW- and Proxy-Authenticate in a response."""
     defects: tuple[str, ...]
     """What is wrong with the message, each a short counter name; empty for a sound message."""
+    _fields: dict[bytes, bytes] | None
 
-    def __init__(
-        self,
-        head: bytes,
-        fields: dict[bytes, bytes],
-        body: bytes,
-        values: tuple[bytes, bytes, bytes, bytes, bytes],
-        defects: tuple[str, ...],
-    ) -> None:
-        self.head = head
-        self.fields = fields
-        self.body = body
-        self.via, self.from_, self.to, self.call_id, self.cseq = values
-        self.defects = defects
+    @property
+    def fields(self) -> dict[bytes, bytes]:
+        """First value of each header field, by the names that ``usual_name`` gives."""
+        fields = self._fields
+        if fields is None:
+            fields = self._fields = dict(reversed(self.headers))
+        return fields
 
     def get(self, name: bytes) -> bytes | None:
         """First value of a header field, its name in any spelling; None when absent."""
-        usual = usual_name(name)
-        if usual in USUAL_NAMES:
-            return self.fields.get(usual)
-        spellings = [key for key in self.fields if key.lower() == usual]
-        if len(spellings) > 1:
-            return self.all(usual)[0]  # only the header itself tells which stands first
-        return self.fields[spellings[0]] if spellings else None
+        return self.fields.get(usual_name(name))
+
+    def usual(self, line: bytes) -> bytes | None:
+        """First value of a header field; ``line`` is its usual name as ``CR LF Name: ``.
+
+        Faster than ``get``, since a message in the usual spelling is not cut into its lines for it.
+        """
+        if self._fields is not None:
+            return self._fields.get(line[2:-2])
+        at = self.head.find(line)
+        if at < 0:
+            return None
+        start = at + len(line)
+        end = self.head.find(b"\r", start)
+        return self.head[start:end] if end >= 0 else self.head[start:]
 
     def all(self, name: bytes) -> list[bytes]:
         """Values of all header fields of that name, in order (each may be a comma list)."""
@@ -127,102 +130,98 @@ class Request(Message):
 class Response(Message):
     """A SIP response."""
 
-    __slots__ = ("reason", "status")
+    __slots__ = ("_rest", "reason", "status")
 
     is_request = False
     status: int
     """100 to 699."""
     reason: bytes
+    _rest: tuple[bytes, re.Match[bytes]]
+    """Payload and match of a response in the usual spelling, whose other parts nobody asked for yet."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Fill what the short way left out: the most of responses are only paired with requests."""
+            _fill_rest(self)
+            return object.__getattribute__(self, name)
 
     def __repr__(self) -> str:
         return f"<Response {self.status} {self.cseq.decode('latin-1')}>"
 
 
-def parse_message(payload: bytes) -> Request | Response:  # noqa: PLR0911 - a call more costs each packet
+def parse_message(payload: bytes) -> Request | Response:
     """Read one message; raises RemoteError when there is no SIP start line in it."""
-    head, end, body = payload.partition(b"\r\n\r\n")
-    lines = head.split(b"\r\n")
-    start = lines[0]
-    try:
-        # From the last line to the first, so that of equal names the topmost stays.
-        fields: dict[bytes, bytes] = dict([line.split(b": ", 1) for line in lines[:0:-1]])
-        via, from_, to, call_id, cseq = values = (
-            fields[b"Via"],
-            fields[b"From"],
-            fields[b"To"],
-            fields[b"Call-ID"],
-            fields[b"CSeq"],
-        )
-    except (ValueError, KeyError):
+    match = match_usual(payload)
+    if match is None:
         return parse_fully(payload)
-    number, _, method = cseq.partition(b" ")
-    if (
-        not end
-        or not (fields.keys() <= _known or _learn(fields))
-        or head.count(b"\n") != len(lines) - 1
-        or b":  " in head
-        or b" \r\n" in head
-        or head[-1:] == b" "
-        or b"\t" in head
-        or method not in METHODS
-        or not number.isdigit()
-        or len(number) > 10
-        or len(head) > MAX_HEADER_BYTES
-        or len(lines) > MAX_HEADER_LINES
-        or (len(fields) != len(lines) - 1 and not _only_repeatable(head, len(lines) - 1 - len(fields)))
-        or not (call_id and from_ and to and via)
-        or not call_id.isascii()
-    ):
+    end = match.end()
+    length = match["length"]
+    if length is not None and int(length) != len(payload) - end:
         return parse_fully(payload)
-    length = fields.get(b"Content-Length")
-    if (body or length != b"0") and (
-        (length is None and body) or (length is not None and not _length_is(length, body))
-    ):
+    if payload.find(b" \r\n", 0, end) >= 0 or end > MAX_HEADER_BYTES:
         return parse_fully(payload)
-    if start.endswith(b" SIP/2.0"):
-        parts = start.split(b" ")
-        if len(parts) != 3 or parts[0] != method or not parts[1]:
-            return parse_fully(payload)
-        request = Request(head, fields, body, values, ())
-        request.method = method
-        request.uri = parts[1]
-        return request
-    status = start[8:11]
-    if (
-        start[:8] != b"SIP/2.0 "
-        or not status.isdigit()
-        or start[11:12] != b" "
-        or start[12:13] == b" "
-        or not b"100" <= status < b"700"
-    ):
-        return parse_fully(payload)
-    response = Response(head, fields, body, values, ())
+    status = match["status"]
+    return _request(payload, match) if status is None else _response(payload, match, status)
+
+
+# Attributes one by one: calls of __init__ with all of them would cost each packet a third more.
+
+
+def _request(payload: bytes, match: re.Match[bytes]) -> Request:
+    request = _new_request(Request)
+    end = match.end()
+    request.head = payload[: end - 4]
+    request.body = payload[end:]
+    request._fields = None
+    request.defects = ()
+    (
+        request.method, request.uri, _, _, vias, via, branch, request.from_, request.tag, request.to,
+        request.call_id, request.cseq, _, _, request.agent, request.allow, auths, auth,
+    ) = match.groups()  # fmt: skip
+    request.via = via
+    request.vias = vias is not None or b"," in via
+    request.branch = branch if branch is not None else fast_branch(via) or b""
+    request.auth = () if auth is None else (auth,) if auths is None else _auth(request)
+    return request
+
+
+def _response(payload: bytes, match: re.Match[bytes], status: bytes) -> Response:
+    response = _new_response(Response)
     response.status = int(status)
-    response.reason = start[12:]
+    response.call_id, response.cseq, branch = match.group("call_id", "cseq", "branch")
+    response.branch = branch if branch is not None else fast_branch(match["via"]) or b""
+    response.defects = ()
+    response._rest = payload, match
     return response
 
 
-def _length_is(value: bytes, body: bytes) -> bool:
-    return value.isdigit() and len(value) < 8 and int(value) == len(body)
+def _fill_rest(response: Response) -> None:
+    payload, match = response._rest
+    end = match.end()
+    response.head = payload[: end - 4]
+    response.body = payload[end:]
+    response._fields = None
+    (
+        _, _, _, response.reason, vias, via, _, response.from_, response.tag, response.to,
+        _, _, _, _, response.agent, response.allow, auths, auth,
+    ) = match.groups()  # fmt: skip
+    response.via = via
+    response.vias = vias is not None or b"," in via
+    response.auth = () if auth is None else (auth,) if auths is None else _auth(response)
 
 
-def _only_repeatable(head: bytes, extra: int) -> bool:
-    """Whether header fields that may stand several times explain all ``extra`` lines."""
-    for name in _REPEATABLE:
-        extra -= max(0, head.count(b"\r\n" + name + b": ") - 1)
-    return extra == 0
+_new_request = Request.__new__
+_new_response = Response.__new__
+_AUTH = {
+    True: frozenset((b"Authorization", b"Proxy-Authorization")),
+    False: frozenset((b"WWW-Authenticate", b"Proxy-Authenticate")),
+}
 
 
-def _learn(fields: dict[bytes, bytes]) -> bool:
-    """Look at names that the short way has not met; False sends the message to the full parser."""
-    for name in fields.keys() - _known:
-        low = name.lower()
-        if not name or low in USUAL or low in COMPACT or not TOKEN_BYTES.issuperset(name):
-            return False
-        if len(_known) >= MAX_LEARNED_NAMES + len(USUAL):
-            return False
-        _known.add(name)
-    return True
+def _auth(message: Request | Response) -> tuple[bytes, ...]:
+    names = _AUTH[message.is_request]
+    return tuple(value for name, value in message.headers if name in names)
 
 
 def parse_fully(payload: bytes) -> Request | Response:
@@ -231,30 +230,46 @@ def parse_fully(payload: bytes) -> Request | Response:
     Accepted beyond RFC 3261, since servers accept it: leading empty lines, bare LF, blanks around
     the colon, a missing final empty line, several blanks in the start line.
     """
-    start, head, fields, body, values, defects = read_fully(payload)
+    parts = read_fully(payload)
+    start, defects = parts.start, parts.defects
     # Only blank and tab part words, as in the short way: bytes.split() would take more.
     words = [word for word in start.replace(b"\t", b" ").split(b" ") if word]
     if len(words) >= 2 and words[0].upper() == b"SIP/2.0":
         status = words[1]
         if not (status.isdigit() and len(status) == 3 and 100 <= int(status) <= 699):
             raise RemoteError("bad_status_line", start[:60].decode("latin-1"))
-        response = Response(head, fields, body, values, tuple(defects))
+        response = Response()
+        _fill(response, parts)
         response.status = int(status)
         response.reason = start[7:].lstrip(BLANK)[3:].lstrip(BLANK)
         return response
     if len(words) < 2 or not TOKEN_BYTES.issuperset(words[0]):
         raise RemoteError("no_start_line", start[:60].decode("latin-1"))
     if words[-1].upper() != b"SIP/2.0":
-        if b"SIP/" not in words[-1].upper() and not values[0]:
+        if b"SIP/" not in words[-1].upper() and not parts.via:
             raise RemoteError("no_start_line", start[:60].decode("latin-1"))
         defects.append("bad_version")
     if len(words) != 3:
         defects.append("bad_request_line")
     if words[0] not in METHODS:
         defects.append("unknown_method")
-    elif values[4] and values[4].partition(b" ")[2] != words[0]:
+    elif parts.cseq and parts.cseq.partition(b" ")[2] != words[0]:
         defects.append("cseq_method_differs")
-    request = Request(head, fields, body, values, tuple(defects))
+    request = Request()
+    _fill(request, parts)
     request.method = words[0]
     request.uri = words[1]
     return request
+
+
+def _fill(message: Request | Response, parts: Parts) -> None:
+    fields = parts.fields
+    message.head, message.body, message._fields = parts.head, parts.body, fields
+    message.via = via = parts.via
+    message.vias = parts.vias > 1 or b"," in via
+    message.branch = fast_branch(via) or b""
+    message.from_, message.tag, message.to = fields.get(b"From", b""), None, fields.get(b"To", b"")
+    message.call_id, message.cseq = fields.get(b"Call-ID", b""), parts.cseq
+    message.agent, message.allow = fields.get(b"User-Agent"), fields.get(b"Allow")
+    message.auth = () if _AUTH[message.is_request].isdisjoint(fields) else _auth(message)
+    message.defects = tuple(parts.defects)

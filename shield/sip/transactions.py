@@ -11,6 +11,7 @@ Sans-IO: messages and event time go in, SipEvents come out.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shield.errors import InputError, RemoteError
@@ -18,7 +19,7 @@ from shield.net import Datagram, pack
 from shield.sip.event import NONCE, TO_TAG, Kind, SipEvent
 from shield.sip.grammar import split_values
 from shield.sip.headers import fast_auth, fast_branch, fast_tag, parse_via
-from shield.sip.logins import CHALLENGES, CREDENTIALS, Login, auth_values, is_stale
+from shield.sip.logins import Login, is_stale
 from shield.sip.message import Request, Response
 from shield.sip.recent import RecentMap
 from shield.sip.servers import Servers
@@ -87,29 +88,30 @@ class Tracker:
         A retransmission is the same header again: tools that guess with one branch and CSeq for all
         their tries get each try looked at by a stateless server.
         """
-        branch = fast_branch(request.via) or b""
+        event = SipEvent(Kind.REQUEST, datagram, request)
         if request.method == b"ACK":
-            return self._ack(SipEvent(Kind.REQUEST, datagram, request, branch))
-        key = (datagram.source, request.call_id, request.cseq.lstrip(b"0"), branch)
-        first = self._pending.get(key)
+            return self._ack(event)
+        key = (event.client, request.call_id, request.cseq.lstrip(b"0"), request.branch)
+        pending = self._pending
+        first = pending.young.get(key) or pending.old.get(key)
         if first is not None and first.request is not None and first.request.head == request.head:
-            return SipEvent(Kind.RETRANSMISSION, datagram, request, branch)
-        event = SipEvent(Kind.REQUEST, datagram, request, branch)
-        self._pending.put(key, event)
-        fields = request.fields
-        if b"Authorization" in fields or b"Proxy-Authorization" in fields:
+            event.kind = Kind.RETRANSMISSION
+            return event
+        pending.put(key, event)
+        if request.auth:
             self._credentials(event, request)
-        if event.client not in self.servers.known:
+        if request.vias and event.client not in self.servers.known:
             self._relay(event, request)
         return event
 
     def response(self, datagram: Datagram, response: Response) -> SipEvent | None:
         """Take a response; gives the event that it makes of its request, if any."""
-        branch = fast_branch(response.via) or b""
         # Some servers write the CSeq number anew, without the zeros that a client put before it.
         cseq = response.cseq.lstrip(b"0")
-        event = self._pending.get((datagram.destination, response.call_id, cseq, branch))
-        if event is None or event.server != datagram.source:
+        key = (datagram[3], response.call_id, cseq, response.branch)
+        pending = self._pending
+        event = pending.young.get(key) or pending.old.get(key)
+        if event is None or event.server != datagram[1]:
             self._unpaired(event)
             return None
         status = response.status
@@ -119,9 +121,10 @@ class Tracker:
             self._challenged_again(event, response, datagram.time)
             return None
         event.status = status
-        if event.client not in self.servers.known:
+        known = self.servers.known
+        if event.server not in known and event.client not in known:
             self.servers.answered(event.server, event.client, event.method)
-        if status in (401, 407):
+        if status == 401 or status == 407:  # noqa: PLR1714 - half the time of a set
             return self._challenged(event, response, datagram.time)
         return self._final(event, response, datagram.time)
 
@@ -182,8 +185,7 @@ class Tracker:
 
     def _challenged(self, event: SipEvent, response: Response, time: float) -> SipEvent | None:
         """401 or 407 (RFC 3261 section 22): note whom the nonces went to; wait for credentials."""
-        lines = auth_values(response, CHALLENGES, b"-authenticate")
-        nonces, realms = self._read_challenges(event, lines)
+        nonces, realms = self._read_challenges(event, response.auth)
         key = (event.client, response.call_id)
         login = self._logins.get(key)
         if login is None:
@@ -192,7 +194,7 @@ class Tracker:
         elsewhere = login.new_realm(realms)
         refused = event.auth is not None and event.answers_challenge and not elsewhere
         login.challenged(nonces, time)
-        if refused and not is_stale(lines):
+        if refused and not is_stale(response.auth):
             login.waiting.pop(event.user, None)
             return event.then(Kind.REFUSED, time, response, response.status)
         if len(self._challenges) >= MAX_LOGINS:
@@ -206,8 +208,7 @@ class Tracker:
         """Take a challenge of a retransmission: the client has a nonce, and as long again to answer."""
         if response.status not in (401, 407):
             return
-        lines = auth_values(response, CHALLENGES, b"-authenticate")
-        nonces, realms = self._read_challenges(event, lines)
+        nonces, realms = self._read_challenges(event, response.auth)
         login = self._logins.get((event.client, response.call_id))
         if login is not None:
             login.new_realm(realms)
@@ -215,11 +216,13 @@ class Tracker:
             if event.user in login.waiting:
                 login.waiting[event.user] = (event, time + CHALLENGE_GRACE)
 
-    def _read_challenges(self, event: SipEvent, lines: list[bytes]) -> tuple[list[bytes], set[bytes]]:
+    def _read_challenges(
+        self, event: SipEvent, values: Sequence[bytes]
+    ) -> tuple[list[bytes], set[bytes]]:
         """Nonces and realms of the challenges; notes whom the nonces went to."""
         nonces: list[bytes] = []
         realms: set[bytes] = set()
-        for value in lines:
+        for value in values:
             auth = fast_auth(value)
             if auth is None:
                 continue
@@ -234,8 +237,7 @@ class Tracker:
 
     def _credentials(self, event: SipEvent, request: Request) -> None:
         """Note what the credentials prove and whether the client guesses or repeats."""
-        lines = auth_values(request, CREDENTIALS, b"authorization")
-        found = [auth for auth in map(fast_auth, lines) if auth is not None]
+        found = [auth for auth in map(fast_auth, request.auth) if auth is not None]
         if not found:
             return
         owners = [self._nonces.get(auth[1]) for auth in found]
@@ -282,8 +284,6 @@ class Tracker:
 
     def _relay(self, event: SipEvent, request: Request) -> None:
         """Learn a proxy: its second Via belongs to a request which it had received before."""
-        if request.head.lower().count(b"\nv") == 1 and b"," not in request.via:
-            return
         values = [value for line in request.all(b"Via") for value in split_values(line)]
         if len(values) < 2:
             return

@@ -128,7 +128,7 @@ def fast_address(raw: bytes) -> tuple[bytes | None, bytes] | None:
     Equal to ``user`` and ``host`` of the full reading wherever that gives a URI. The user is found
     also where the host, the port or the parameters break the grammar.
     """
-    match = _usual_bracketed.match(raw) or _usual_bare.match(raw)
+    match = (_usual_bracketed if b"<" in raw else _usual_bare).match(raw)
     if match is None:
         return _address(raw)
     user, host = match.groups()
@@ -139,7 +139,7 @@ def fast_address(raw: bytes) -> tuple[bytes | None, bytes] | None:
 
 def fast_user(raw: bytes) -> bytes | None:
     """User part, see ``fast_address``; None when absent or unreadable."""
-    match = _usual_bracketed.match(raw) or _usual_bare.match(raw)
+    match = (_usual_bracketed if b"<" in raw else _usual_bare).match(raw)
     if match is not None:
         return match[1]
     address = _address(raw)

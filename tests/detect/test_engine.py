@@ -48,7 +48,7 @@ def event(
 ) -> SipEvent:
     """What happened ``time`` seconds after START; ``user`` is that of the credentials."""
     sent = request() if payload is None else payload
-    made = SipEvent(kind, datagram(sent, START + time, source, destination), read_request(sent), b"")
+    made = SipEvent(kind, datagram(sent, START + time, source, destination), read_request(sent))
     made.status, made.repeat = status, repeat
     made.proofs |= proofs
     if user:
@@ -190,14 +190,14 @@ def test_foreign_means_neither_side_is_ours(payload: bytes, fires: bool) -> None
 def test_foreign_is_silent_without_own_domains() -> None:
     """shield does not guess which domains are ours."""
     assert not counts("[match]\nforeign = true", event())
-    unreadable = SipEvent(Kind.MALFORMED, datagram(b"x", START), None, b"")
+    unreadable = SipEvent(Kind.MALFORMED, datagram(b"x", START), None)
     made = engine("[match]\nforeign = true\nevent = 'malformed'", domains=("own.example",))
     assert not made.observe(unreadable)
 
 
 def test_mismatch_of_an_unreadable_message_is_none() -> None:
     """Nothing was claimed."""
-    unreadable = SipEvent(Kind.MALFORMED, datagram(b"x", START), None, b"")
+    unreadable = SipEvent(Kind.MALFORMED, datagram(b"x", START), None)
     assert not counts("[match]\nmismatch = true\nevent = 'malformed'", unreadable)
 
 
@@ -399,7 +399,7 @@ def test_an_alert_lists_the_marks_that_made_its_score() -> None:
 def test_an_alert_about_unreadable_bytes_has_an_address() -> None:
     """Details that the message lacks are left out."""
     made = engine("[match]\nevent = 'malformed'")
-    (alert,) = made.observe(SipEvent(Kind.MALFORMED, datagram(b"x", START), None, b""))
+    (alert,) = made.observe(SipEvent(Kind.MALFORMED, datagram(b"x", START), None))
     assert set(dict(alert.details)) == {"rule", "source_port", "target"}
 
 

@@ -14,7 +14,7 @@ from tests.builders import CLIENT, datagram, read_request, request
 
 def event(time: float, payload: bytes | None = None, source: str = CLIENT) -> SipEvent:
     sent = request("OPTIONS") if payload is None else payload
-    return SipEvent(Kind.REQUEST, datagram(sent, time, source), read_request(sent), b"")
+    return SipEvent(Kind.REQUEST, datagram(sent, time, source), read_request(sent))
 
 
 def test_a_message_is_kept_with_time_and_note() -> None:
@@ -41,7 +41,7 @@ def test_long_messages_are_cut_and_odd_bytes_escaped() -> None:
     store.add(event(0.0, request("OPTIONS", agent="x" * 2_000)), "")
     (kept,) = store.of(pack(CLIENT))
     assert len(kept.message) == EVIDENCE_BYTES
-    unreadable = SipEvent(Kind.MALFORMED, datagram(b"\xffhello", 1.0), None, b"")
+    unreadable = SipEvent(Kind.MALFORMED, datagram(b"\xffhello", 1.0), None)
     store.add(unreadable, "")
     assert store.of(pack(CLIENT))[1].message == "\\xffhello"
 

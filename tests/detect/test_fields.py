@@ -12,7 +12,7 @@ from tests.builders import datagram, read_request, request
 
 def event_of(payload: bytes, kind: Kind = Kind.REQUEST) -> SipEvent:
     """A request as an event, its branch as the tracker sets it."""
-    return SipEvent(kind, datagram(payload), read_request(payload), b"z9hG4bK1")
+    return SipEvent(kind, datagram(payload), read_request(payload))
 
 
 def value(name: str, event: SipEvent) -> bytes | None:
@@ -125,7 +125,7 @@ def test_defects_are_one_value() -> None:
 
 def test_an_unreadable_message_has_few_fields() -> None:
     """Every reader takes an event without a request; only raw, defect and addresses say something."""
-    event = SipEvent(Kind.MALFORMED, datagram(b"hello"), None, b"")
+    event = SipEvent(Kind.MALFORMED, datagram(b"hello"), None)
     given = {name: read(event) for name, read in FIELDS.items()}
     given["header"] = value("header.To", event)
     assert {name: found for name, found in given.items() if found} == {

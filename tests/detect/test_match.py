@@ -18,7 +18,7 @@ def holds(table: dict[str, Any], agent: str | None, name: str = "user-agent") ->
     payload = request("OPTIONS", agent=agent or "")
     if agent is None:
         payload = payload.replace(b"User-Agent: \r\n", b"")
-    event = SipEvent(Kind.REQUEST, datagram(payload), read_request(payload), b"")
+    event = SipEvent(Kind.REQUEST, datagram(payload), read_request(payload))
     return condition(name, table, "r").holds(event)
 
 
@@ -120,3 +120,36 @@ def test_the_pattern_is_the_test_once_more(table: dict[str, Any], value: bytes) 
 def test_what_cannot_be_merged_has_no_pattern(table: dict[str, Any]) -> None:
     """Groups would be numbered anew, and flags at the start hold for a whole expression."""
     assert condition("uri", table, "r").pattern is None
+
+
+@pytest.mark.parametrize(
+    ("regex", "anchored"),
+    [
+        ("^a", True),
+        ("^(?:a|b)c", True),
+        ("^[|]a", True),
+        (r"^\(a|b", False),
+        ("^[(]a|b", False),
+        ("^a|b", False),
+        ("^(a)|b", False),
+        ("a^", False),
+        ("(?m)^a", False),
+        ("^[]|]a", True),
+        (r"^[\]|]a", True),
+    ],
+)
+def test_only_what_must_match_at_the_start_is_anchored(regex: str, anchored: bool) -> None:
+    """A branch outside of parentheses can match elsewhere; brackets and escapes open nothing."""
+    made = condition("uri", {"regex": regex}, "r")
+    assert made.anchored is anchored
+    assert made.test is not None
+    for text in (b"", b"a", b"b", b"xb", b"ac", b"bc", b"(a", b"|a", b"x|a", b"x\na", b"]a", b"x(b"):
+        assert bool(made.test(text)) is bool(re.search(regex.encode(), text))
+
+
+def test_answers_about_repeating_fields_are_remembered() -> None:
+    """A User-Agent is looked at once; what was found in it is not kept alive."""
+    made = condition("user-agent", {"regex": "^(?:a|b)"}, "r")
+    assert made.test is not None
+    assert [made.test(text) for text in (b"a1", b"c1", b"a1")] == [True, False, True]
+    assert len(made.test.__self__) == 2  # type: ignore[attr-defined]

@@ -8,13 +8,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shield.detect import plan
+from shield.detect import match
+from shield.detect.match import MAX_VALUE
 from shield.detect.plan import make_plan
 from shield.detect.rule import Rule, parse_rule
 from shield.detect.rulefiles import load_rules
 from shield.errors import RemoteError
 from shield.sip.event import Kind, SipEvent
-from shield.sip.headers import fast_branch
 from shield.sip.message import Request, parse_message
 from tests.builders import datagram, read_request, request
 
@@ -33,7 +33,7 @@ def event_of(payload: bytes, kind: Kind = Kind.REQUEST) -> SipEvent | None:
         return None
     if not isinstance(message, Request):
         return None
-    return SipEvent(kind, datagram(payload), message, fast_branch(message.via) or b"")
+    return SipEvent(kind, datagram(payload), message)
 
 
 def fires(candidate: Rule, event: SipEvent) -> bool:
@@ -183,10 +183,36 @@ def test_no_rule_that_can_be_written_is_hidden(own: list[Rule], values: list[tup
 def test_a_rule_is_planned_for_its_events_and_methods_only() -> None:
     """Events and methods are decided once, not for each message."""
     own = [rule("[match]\nevent = ['answer']\nmethod = ['INVITE']")]
-    event = SipEvent(Kind.ANSWER, datagram(request()), read_request(request()), b"")
+    event = SipEvent(Kind.ANSWER, datagram(request()), read_request(request()))
     assert make_plan(own, Kind.ANSWER, b"INVITE").rules(event) == tuple(own)
     assert make_plan(own, Kind.ANSWER, b"REGISTER").rules(event) == ()
     assert make_plan(own, Kind.REFUSED, b"INVITE").rules(event) == ()
+
+
+def test_a_rule_about_statuses_is_asked_about_these_only() -> None:
+    """Each answer has one status, and most rules ask for others."""
+    own = [
+        rule("[match]\nevent = ['answer']\nstatus = ['400-499']"),
+        rule("[match]\nevent = ['answer']"),
+    ]
+    made = make_plan(own, Kind.ANSWER, b"REGISTER")
+    event = SipEvent(Kind.ANSWER, datagram(request()), read_request(request()))
+    for status, expected in ((404, own), (200, own[1:]), (499, own)):
+        event.status = status
+        assert list(made.rules(event)) == expected
+
+
+def test_a_long_message_is_looked_at_as_far_as_its_rules_do() -> None:
+    """What lies behind MAX_VALUE bytes of a field opens no gate, and hides none before it."""
+    own = rule("[match.field]\nraw = { contains = 'needle' }")
+    made = make_plan([own], Kind.REQUEST, b"OPTIONS")
+    for extra, found in (
+        (["X-A: needle", "X-B: " + "y" * MAX_VALUE], (own,)),
+        (["X-B: " + "y" * MAX_VALUE, "X-A: needle"], ()),
+    ):
+        event = event_of(request("OPTIONS", *extra))
+        assert event is not None
+        assert made.rules(event) == found
 
 
 def test_rules_with_a_rate_are_not_in_plans() -> None:
@@ -202,14 +228,15 @@ def test_a_harmless_request_opens_no_gate() -> None:
 
 def test_answers_of_a_gate_are_bounded(monkeypatch: Any) -> None:
     """A flood of invented User-Agents does not fill the memory of the gate."""
-    monkeypatch.setattr(plan, "MAX_REMEMBERED", 3)
+    monkeypatch.setattr(match, "MAX_REMEMBERED", 3)
     own = rule("[match.field]\nuser-agent = { prefix = 'bad' }")
     made = make_plan([own], Kind.REQUEST, b"OPTIONS")
     for number in range(20):
         event = event_of(request("OPTIONS", agent=f"bad{number}" if number % 2 else f"good{number}"))
         assert event is not None
         assert made.rules(event) == ((own,) if number % 2 else ())
-    assert all(len(gate._answers or {}) <= 3 for gate in made._gates)
+    (gate,) = made._gates.values()
+    assert 0 < len(gate.test.__self__) <= 3
 
 
 def _plain() -> SipEvent:

@@ -6,6 +6,7 @@ import tomllib
 
 import pytest
 
+from shield.detect.counters import rule_key, single
 from shield.detect.rule import Rule, parse_rule
 from shield.detect.scores import measure, scored, standing
 from shield.detect.sources import SourceRecord
@@ -80,7 +81,8 @@ def test_what_stands_against_a_source() -> None:
     assert standing(rules, record, 0.0, trusted=False) == []
     slow, few, many, leaky, once, gone = Window(), Window(), Window(), Bucket(), Window(), Window()
     record.counters = {
-        "slow": slow, ("users", 1): few, ("users", 2): many, "leaky": leaky, "once": once, "gone": gone,
+        rules[0].key: slow, rules[1].key + 1: few, rules[1].key + 2: many, rules[2].key: leaky,
+        rules[3].key: once, rule_key("gone"): gone,
     }  # fmt: skip
     for counter, times in ((slow, 5), (few, 1), (many, 3), (leaky, 1), (once, 1), (gone, 1)):
         for number in range(times):
@@ -93,3 +95,12 @@ def test_what_stands_against_a_source() -> None:
     ]
     assert {row["limit"] for row in standing(rules, record, 2.0, trusted=True)} == {16, 40, 8}
     assert [row["scenario"] for row in standing(rules, record, 9e3, trusted=False)] == ["leaky"]
+
+
+def test_a_single_thing_stands_against_a_source_too() -> None:
+    """It is held in less memory than a counter and told in the same way."""
+    users = rule("[count]\nmax_retry = 4\ndistinct = 'user'\nby = ['client', 'target']", "users")
+    record = SourceRecord(0.0)
+    record.counters = single(None, users.key + 7, 1, 5.0)
+    (row,) = standing([users], record, 6.0, trusted=False)
+    assert (row["scenario"], row["score"], row["limit"]) == ("users", 1, 4)

@@ -12,7 +12,7 @@ from tests.builders import CLIENT, SERVER, datagram, read_request, read_response
 def event(payload: bytes, *, connected: bool = False) -> SipEvent:
     """The event of one request."""
     packet = datagram(payload, 7.5, connected=connected, source_port=40_000, transport=Transport.TCP)
-    return SipEvent(Kind.REQUEST, packet, read_request(payload), b"b1")
+    return SipEvent(Kind.REQUEST, packet, read_request(payload))
 
 
 def test_client_is_who_asks_and_server_who_is_asked() -> None:
@@ -20,7 +20,7 @@ def test_client_is_who_asks_and_server_who_is_asked() -> None:
     found = event(request())
     assert (found.client, found.client_port) == (pack(CLIENT), 40_000)
     assert (found.server, found.server_port) == (pack(SERVER), 5060)
-    assert (found.time, found.transport, found.branch) == (7.5, Transport.TCP, b"b1")
+    assert (found.time, found.transport, found.branch) == (7.5, Transport.TCP, b"z9hG4bK1")
     assert (found.status, found.response, found.auth) == (0, None, None)
 
 
@@ -57,7 +57,7 @@ def test_missing_user_and_tag_are_empty() -> None:
 
 def test_an_unreadable_request_has_no_user() -> None:
     """Events of malformed messages can be asked the same questions."""
-    found = SipEvent(Kind.MALFORMED, datagram(b"\x00garbage"), None, b"")
+    found = SipEvent(Kind.MALFORMED, datagram(b"\x00garbage"), None)
     assert (found.method, found.user, found.tag, found.domain) == (b"", b"", b"", b"")
     assert found.payload == b"\x00garbage"
 

@@ -4,32 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shield.sip.logins import CHALLENGES, CREDENTIALS, MAX_REALMS, Login, auth_values, is_stale
-from tests.builders import challenge, credentials, read_request, read_response, request, response
-
-
-def values(*lines: str) -> list[bytes]:
-    """The credentials in a request with these lines."""
-    return auth_values(read_request(request("REGISTER", *lines)), CREDENTIALS, b"authorization")
-
-
-def test_no_one_and_several_lines_of_credentials() -> None:
-    """All lines of both names in the order of the message, in any spelling."""
-    one, two = credentials("a"), credentials("b", proxy=True)
-    raw = [line.partition(": ")[2].encode() for line in (one, two)]
-    assert values() == []
-    assert values(one) == raw[:1]
-    assert values(two) == raw[1:]
-    assert values(one, two) == raw
-    assert values(two.upper(), one)[1] == raw[0]
-
-
-def test_all_challenges_are_found() -> None:
-    """Lines for several algorithms (RFC 8760)."""
-    asked = request()
-    answer = response(401, asked, challenge("a"), challenge("b"), challenge("c", proxy=True))
-    found = auth_values(read_response(answer), CHALLENGES, b"-authenticate")
-    assert [value.split(b'nonce="')[1][:1] for value in found] == [b"a", b"b", b"c"]
+from shield.sip.logins import MAX_REALMS, Login, is_stale
 
 
 @pytest.mark.parametrize(

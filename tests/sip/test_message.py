@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shield.errors import RemoteError
-from shield.sip import message
+from shield.sip.headers import fast_tag
 from shield.sip.message import (
     MAX_HEADER_BYTES,
     MAX_HEADER_LINES,
@@ -17,6 +17,7 @@ from shield.sip.message import (
     parse_message,
     usual_name,
 )
+from shield.sip.names import USUAL_NAMES
 from tests.spellings import attempt
 
 LINES = [
@@ -71,6 +72,13 @@ def meaning(read: Request | Response) -> tuple[object, ...]:
         read.defects,
         read.headers,
         {name: (read.get(name), read.all(name)) for name in names},
+        {name: read.usual(b"\r\n" + name + b": ") for name in USUAL_NAMES},
+        read.branch,
+        read.vias,
+        read.tag or fast_tag(read.from_),
+        read.agent,
+        read.allow,
+        read.auth,
     )
 
 
@@ -173,11 +181,41 @@ def test_unknown_names_are_found_in_any_case() -> None:
     assert found.get(b"absent") is None
 
 
-def test_learned_names_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When too many unknown names were met, further ones take the full parser with the same result."""
-    monkeypatch.setattr(message, "MAX_LEARNED_NAMES", 0)
-    found = request(changed(AGENT, b"X-Never-Met-Before: 1"))
-    assert found.fields[b"x-never-met-before"] == found.get(b"X-Never-Met-Before") == b"1"
+def test_credentials_are_found_in_any_spelling() -> None:
+    """No one and several lines of both names, in the order of the message."""
+    one, two = b'Authorization: Digest nonce="a"', b'Proxy-Authorization: Digest nonce="b"'
+    raw = (b'Digest nonce="a"', b'Digest nonce="b"')
+    assert request(text(*LINES)).auth == ()
+    assert request(changed(AGENT, one)).auth == raw[:1]
+    assert request(changed(AGENT, two)).auth == raw[1:]
+    assert request(changed(AGENT, one, two)).auth == raw
+    assert request(changed(AGENT, two.replace(b"P", b"p"), AGENT, one)).auth == raw[::-1]
+    assert request(changed(AGENT, b"WWW-Authenticate: x")).auth == ()
+
+
+def test_challenges_are_found_in_responses() -> None:
+    """Lines for several algorithms (RFC 8760), and no credentials among them."""
+    lines = [
+        b"WWW-Authenticate: a",
+        b"Authorization: x",
+        b"WWW-Authenticate: b",
+        b"Proxy-Authenticate: c",
+    ]
+    assert parse_message(text(*ANSWER, *lines)).auth == (b"a", b"b", b"c")
+    assert parse_message(text(*ANSWER, lines[1])).auth == ()
+
+
+def test_branch_tag_and_agent_are_read_in_passing() -> None:
+    """What is needed of each request comes with it, in any spelling."""
+    for payload in (text(*LINES), text(*LINES, end=b"\n")):
+        found = request(payload)
+        assert (found.branch, found.agent, found.vias) == (b"z9hG4bK1", b"friendly-scanner", False)
+        assert found.tag in (b"a1", None)
+    odd = request(changed(VIA, b"Via: SIP / 2.0 / UDP a ; branch = x"))
+    assert (odd.branch, request(changed(VIA, b"Via: SIP/2.0/UDP a")).branch) == (b"x", b"")
+    assert request(changed(VIA, VIA, b"Via: SIP/2.0/UDP b")).vias
+    assert request(changed(VIA, VIA + b", SIP/2.0/UDP b")).vias
+    assert request(changed(VIA, VIA, b"v: SIP/2.0/UDP b")).vias
 
 
 @pytest.mark.parametrize(

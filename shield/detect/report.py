@@ -1,0 +1,88 @@
+"""What an alert tells about the message that completed it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shield.detect.alert import Alert, Evidence, Proof
+from shield.detect.rule import Mark, Rule
+from shield.detect.scores import measure, scored
+from shield.detect.sources import SourceRecord
+from shield.net import unpack
+from shield.sip.event import Kind, SipEvent, proof_names
+
+__all__ = ["PROGRESS_TIME", "REPEATED", "make_alert", "note"]
+
+REPEATED = 3
+"""A fingerprint seen this often in one source is reported once more: it is no stray packet."""
+PROGRESS_TIME = 60.0
+"""While a call of the source rings, weak evidence against it waits: it may be a carrier's address
+that somebody else puts on his packets, and the call is about to be answered."""
+
+_KIND_NAMES = tuple(kind.name.lower() for kind in Kind)
+
+
+def make_alert(
+    rule: Rule,
+    event: SipEvent,
+    record: SourceRecord,
+    evidence: tuple[Evidence, ...],
+    *,
+    count: int,
+    limit: int,
+    marks: Sequence[Mark],
+    proven: bool,
+) -> Alert:
+    """The alert of a rule that has reached its limit with this event."""
+    length = None
+    if rule.network is not None:
+        length = rule.network[0] if len(event.client) == 4 else rule.network[1]
+    score, needed = scored(rule, record, event.time, count=count, limit=limit, marks=marks)
+    return Alert(
+        time=event.time,
+        source=event.client,
+        scenario=rule.name,
+        kind=rule.kind,
+        proof=Proof.PROVEN if proven else Proof.UNPROVEN,
+        proofs=proof_names(event.proofs),
+        severity=rule.severity,
+        confidence=rule.confidence,
+        count=count,
+        score=score,
+        limit=needed,
+        measure=measure(rule),
+        messages=record.messages,
+        first_seen=record.first_seen,
+        ban_time=rule.ban_time,
+        fingerprint=rule.fingerprint,
+        repeated=(not rule.fingerprint or record.messages >= REPEATED)
+        and event.time - record.progress_time > PROGRESS_TIME,
+        marks=tuple((mark.condition.text, mark.weight) for mark in marks),
+        length=length,
+        details=_details(rule, event),
+        evidence=evidence,
+    )
+
+
+def note(rule: Rule, event: SipEvent, marks: Sequence[Mark]) -> str:
+    """What a rule saw in a message, for the evidence."""
+    text = rule.name
+    if event.status:
+        text += f"; {_KIND_NAMES[event.kind]} {event.status}"
+    return "; ".join((text, *(mark.condition.text for mark in marks))) if marks else text
+
+
+def _details(rule: Rule, event: SipEvent) -> tuple[tuple[str, str], ...]:
+    found: list[tuple[str, str]] = [("rule", rule.description)]
+    if event.request is not None:
+        for name, value in (
+            ("method", event.request.method),
+            ("user_agent", event.request.get(b"User-Agent")),
+            ("user", event.user),
+            ("account", event.auth[0] if event.auth is not None else None),
+        ):
+            if value:
+                found.append((name, value[:80].decode("utf-8", "backslashreplace")))
+    found.append(("source_port", str(event.client_port)))
+    found.append(("target", f"{unpack(event.server)}:{event.server_port}"))
+    return tuple(found)
