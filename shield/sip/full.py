@@ -17,7 +17,7 @@ MAX_REMEMBERED = 4_096
 """Spellings of names whose meaning is remembered; working it out costs ten times a look-up."""
 MAX_NAME = 64
 """Longer ones are not remembered."""
-_SINGLE = (b"From", b"To", b"Call-ID", b"CSeq", b"Max-Forwards", b"Content-Length")
+_SINGLE = frozenset((b"From", b"To", b"Call-ID", b"CSeq", b"Max-Forwards", b"Content-Length"))
 _MANDATORY = (b"Via", b"From", b"To", b"Call-ID", b"CSeq")
 
 
@@ -32,8 +32,8 @@ class Parts(NamedTuple):
     body: bytes
     via: bytes
     """Topmost Via; empty when missing."""
-    vias: int
-    """Lines of Via."""
+    more_vias: bool
+    """There are several lines of Via."""
     cseq: bytes
     """``number SP method``; empty when missing."""
     defects: list[str]
@@ -54,10 +54,14 @@ def read_fully(payload: bytes) -> Parts:
     start, headers, faults = split_header(head)
     defects += faults
     fields: dict[bytes, bytes] = {}
+    more_vias = False
     for name, value in headers:
-        if name in _SINGLE and name in fields and fields[name] != value:
+        if name not in fields:
+            fields[name] = value
+        elif name == b"Via":
+            more_vias = True
+        elif name in _SINGLE and fields[name] != value:
             defects.append("duplicate_" + name.decode().lower().replace("-", "_"))
-        fields.setdefault(name, value)
     for name in _MANDATORY:
         if not fields.get(name):
             defects.append("no_" + name.decode().lower().replace("-", "_"))
@@ -65,8 +69,7 @@ def read_fully(payload: bytes) -> Parts:
         defects.append("bad_call_id")
     cseq = _normal_cseq(fields.get(b"CSeq", b""), defects)
     body = _cut_body(fields.get(b"Content-Length"), body, defects)
-    vias = sum(name == b"Via" for name, _ in headers)
-    return Parts(start, head, fields, body, fields.get(b"Via", b""), vias, cseq, defects)
+    return Parts(start, head, fields, body, fields.get(b"Via", b""), more_vias, cseq, defects)
 
 
 def _cut(text: bytes) -> tuple[bytes, bytes, bool]:

@@ -20,7 +20,7 @@ from shield.errors import RemoteError
 from shield.sip.full import BLANK, Parts, read_fully, split_header
 from shield.sip.headers import fast_branch
 from shield.sip.names import MAX_HEADER_BYTES, MAX_HEADER_LINES, METHODS, TOKEN_BYTES, usual_name
-from shield.sip.usual import match_usual
+from shield.sip.usual import GROUPS, match_usual
 
 __all__ = [
     "MAX_HEADER_BYTES",
@@ -136,8 +136,8 @@ class Response(Message):
     status: int
     """100 to 699."""
     reason: bytes
-    _rest: tuple[bytes, re.Match[bytes]]
-    """Payload and match of a response in the usual spelling, whose other parts nobody asked for yet."""
+    _rest: tuple[bytes, re.Match[bytes], int]
+    """Payload, match and its end of a response in the usual spelling, not cut any further yet."""
 
     if not TYPE_CHECKING:
 
@@ -156,21 +156,27 @@ def parse_message(payload: bytes) -> Request | Response:
     if match is None:
         return parse_fully(payload)
     end = match.end()
-    length = match["length"]
-    if length is not None and int(length) != len(payload) - end:
+    status, length = match.group(_STATUS, _LENGTH)
+    if length != b"0" or end != len(payload):
+        if length is not None and int(length) != len(payload) - end:
+            return parse_fully(payload)
+    if end > MAX_HEADER_BYTES or (b" \r\n" in payload and b" \r\n" in payload[:end]):
         return parse_fully(payload)
-    if payload.find(b" \r\n", 0, end) >= 0 or end > MAX_HEADER_BYTES:
-        return parse_fully(payload)
-    status = match["status"]
-    return _request(payload, match) if status is None else _response(payload, match, status)
+    if status is not None:
+        return _response(payload, match, end, _STATUSES[status])
+    return _request(payload, match, end)
+
+
+_STATUS, _LENGTH = GROUPS["status"], GROUPS["length"]
+_PAIRING = tuple(GROUPS[name] for name in ("call_id", "cseq", "branch", "auth", "auths"))
+_STATUSES = {b"%d" % status: status for status in range(100, 700)}
 
 
 # Attributes one by one: calls of __init__ with all of them would cost each packet a third more.
 
 
-def _request(payload: bytes, match: re.Match[bytes]) -> Request:
+def _request(payload: bytes, match: re.Match[bytes], end: int) -> Request:
     request = _new_request(Request)
-    end = match.end()
     request.head = payload[: end - 4]
     request.body = payload[end:]
     request._fields = None
@@ -186,29 +192,28 @@ def _request(payload: bytes, match: re.Match[bytes]) -> Request:
     return request
 
 
-def _response(payload: bytes, match: re.Match[bytes], status: bytes) -> Response:
+def _response(payload: bytes, match: re.Match[bytes], end: int, status: int) -> Response:
     response = _new_response(Response)
-    response.status = int(status)
-    response.call_id, response.cseq, branch = match.group("call_id", "cseq", "branch")
+    response.status = status
+    response.call_id, response.cseq, branch, auth, auths = match.group(*_PAIRING)
     response.branch = branch if branch is not None else fast_branch(match["via"]) or b""
     response.defects = ()
-    response._rest = payload, match
+    response._rest = payload, match, end
+    response.auth = () if auth is None else (auth,) if auths is None else _auth(response)
     return response
 
 
 def _fill_rest(response: Response) -> None:
-    payload, match = response._rest
-    end = match.end()
+    payload, match, end = response._rest
     response.head = payload[: end - 4]
     response.body = payload[end:]
     response._fields = None
     (
         _, _, _, response.reason, vias, via, _, response.from_, response.tag, response.to,
-        _, _, _, _, response.agent, response.allow, auths, auth,
+        _, _, _, _, response.agent, response.allow, _, _,
     ) = match.groups()  # fmt: skip
     response.via = via
     response.vias = vias is not None or b"," in via
-    response.auth = () if auth is None else (auth,) if auths is None else _auth(response)
 
 
 _new_request = Request.__new__
@@ -266,7 +271,7 @@ def _fill(message: Request | Response, parts: Parts) -> None:
     fields = parts.fields
     message.head, message.body, message._fields = parts.head, parts.body, fields
     message.via = via = parts.via
-    message.vias = parts.vias > 1 or b"," in via
+    message.vias = parts.more_vias or b"," in via
     message.branch = fast_branch(via) or b""
     message.from_, message.tag, message.to = fields.get(b"From", b""), None, fields.get(b"To", b"")
     message.call_id, message.cseq = fields.get(b"Call-ID", b""), parts.cseq

@@ -45,6 +45,7 @@ CHALLENGE_GRACE = 3.0
 NONCE_FRESH = 30.0
 """A nonce older than this may have expired at the server: its refusal is no wrong password."""
 _SHARED = b""
+_REQUEST, _ANSWER = Kind.REQUEST, Kind.ANSWER  # a member of an enum is no plain attribute
 _ANSWER_CODES_AFTER_LOGIN = frozenset({408, 480, 486, 487, 600, 603})
 """A call with credentials that ends so was let through to its callee."""
 
@@ -88,7 +89,7 @@ class Tracker:
         A retransmission is the same header again: tools that guess with one branch and CSeq for all
         their tries get each try looked at by a stateless server.
         """
-        event = SipEvent(Kind.REQUEST, datagram, request)
+        event = SipEvent(_REQUEST, datagram, request)
         if request.method == b"ACK":
             return self._ack(event)
         key = (event.client, request.call_id, request.cseq.lstrip(b"0"), request.branch)
@@ -177,7 +178,7 @@ class Tracker:
             self._answered.put((event.client, response.call_id), tag)
             self._remember_tag(tag, event.client)
         if event.auth is None:
-            return event.then(Kind.ANSWER, time, response, status)
+            return event.then(_ANSWER, time, response, status)
         if status < 300 or (invite and status in _ANSWER_CODES_AFTER_LOGIN):
             self._logins.pop((event.client, response.call_id))
             return event.then(Kind.ACCEPTED, time, response, status)

@@ -14,7 +14,7 @@ def test_compact_folded_and_odd_case_names_are_one_header() -> None:
     """RFC 3261 section 7.3.1: case, compact forms, folding and blanks before the colon do not matter."""
     parts = read_fully(b"OPTIONS sip:a SIP/2.0\nv : SIP/2.0/UDP h\n ;branch=b\nCALL-ID:x\n\nbody")
     assert parts.fields == {b"Via": b"SIP/2.0/UDP h ;branch=b", b"Call-ID": b"x"}
-    assert (parts.via, parts.vias, parts.cseq) == (b"SIP/2.0/UDP h ;branch=b", 1, b"")
+    assert (parts.via, parts.more_vias, parts.cseq) == (b"SIP/2.0/UDP h ;branch=b", False, b"")
     assert parts.body == b"body"
 
 
