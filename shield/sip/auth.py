@@ -72,11 +72,12 @@ _hexadecimal = re.compile(rb"[0-9A-Fa-f]{1,16}")
 # ABNF credentials: auth-scheme LWS auth-param *(COMMA auth-param)
 _scheme = re.compile(rb"\s*(" + TOKEN + rb")(?:\s++|\Z)")
 
-# The usual spelling, strings without quoted-pair. _in_order is what most clients send: username,
+# The usual spelling, of values without a backslash, so that a string ends at the next quote: one byte
+# excluded is walked over ten times faster than two. _in_order is what most clients send: username,
 # realm, nonce, uri, then others, then response. _usual_challenge is what most servers ask with: realm,
 # nonce, then others. _any_order takes each field once at any place.
-_STRING = rb'"([^"\\]*+)"'
-_OTHER = rb'[a-z]++=(?:"[^"\\]*+"|[^\s,"]++)'
+_STRING = rb'"([^"]*+)"'
+_OTHER = rb'[a-z]++=(?:"[^"]*+"|[^\s,"]++)'
 _FIELDS = (b"username", b"realm", b"nonce", b"uri", b"response")
 _in_order = re.compile(
     rb"Digest "
@@ -145,18 +146,19 @@ def fast_auth(value: bytes) -> tuple[bytes, bytes, bytes, bytes, bytes] | None:
 
     A field that is absent is empty. None when the value is unreadable or not of scheme Digest.
     """
-    match = _in_order.match(value)
-    if match is not None:
-        username, realm, nonce, uri, response = match.groups()
-        return username, nonce, response, realm, uri
-    match = _usual_challenge.match(value)
-    if match is not None:
-        realm, nonce = match.groups()
-        return b"", nonce, b"", realm, b""
-    match = _any_order.match(value)
-    if match is not None:
-        username, realm, nonce, uri, response = match.groups(b"")
-        return username, nonce, response, realm, uri
+    if b"\\" not in value:
+        match = _in_order.match(value)
+        if match is not None:
+            username, realm, nonce, uri, response = match.groups()
+            return username, nonce, response, realm, uri
+        match = _usual_challenge.match(value)
+        if match is not None:
+            realm, nonce = match.groups()
+            return b"", nonce, b"", realm, b""
+        match = _any_order.match(value)
+        if match is not None:
+            username, realm, nonce, uri, response = match.groups(b"")
+            return username, nonce, response, realm, uri
     try:
         scheme, params = _split_auth(value)
     except RemoteError:

@@ -27,8 +27,9 @@ from shield.sip.grammar import (
 from shield.sip.uri import MAX_PORT, Uri, parse_uri, split_name_addr
 
 __all__ = [
-    "USUAL_BRANCH",
-    "USUAL_TAG",
+    "BEFORE_BRANCH",
+    "BEFORE_TAG",
+    "WORD",
     "CSeq",
     "Challenge",
     "Credentials",
@@ -141,22 +142,18 @@ _cseq = re.compile(rb"\s*+([0-9]++)\s++(" + TOKEN + rb")\s*+")
 _agent = re.compile(rb"\(([^()]*+)\)|([^\s()/]++)(?:\s*+/\s*+([^\s()/]++))?")
 
 # The usual spelling, see fast_tag and fast_branch. Values without delimiters, quotes, blanks.
-_WORD = rb'[^;,"<>=\s\\]++'
+WORD = rb'[^;,"<>=\s\\]++'
 _BRACKETED = rb'(?:[^<":\r\n]*+|"[^"\\\r\n]*+"[^<"\r\n]*+)<[^<>"\r\n]*+>'
-# What must follow a group is asked before it: ``re`` keeps the group of an alternative that fails later.
-USUAL_TAG = _BRACKETED + rb";tag=(?=" + _WORD + rb"(?:\r|\Z))(?P<tag>" + _WORD + rb")"
-"""A From or To value with its tag; ends with the value, or with the line that it stands in."""
-USUAL_BRANCH = (
+BEFORE_TAG = _BRACKETED + rb";tag="
+BEFORE_BRANCH = (
     rb"SIP/2\.0/[A-Z]++ (?:[A-Za-z0-9._-]++|\[[0-9A-Fa-f:.]++\])(?::[1-5]?[0-9]{1,4})?"
-    rb"(?:;(?!branch)[a-z]++(?:=" + _WORD + rb")?)*+;branch="
-    rb"(?=" + _WORD + rb"(?:[;,\r]|\Z))(?P<branch>" + _WORD + rb")"
+    rb"(?:;(?!branch)[a-z]++(?:=" + WORD + rb")?)*+;branch="
 )
-"""A Via value up to its branch."""
 _usual_tag = re.compile(
-    USUAL_TAG + rb"\Z|" + _BRACKETED + rb"\Z"
-    rb'|sips?:[^@;,<"\s]++@[^@;,<"\s]++(?:;tag=(' + _WORD + rb"))?\Z"
+    BEFORE_TAG + rb"(" + WORD + rb")\Z|" + _BRACKETED + rb"\Z"
+    rb'|sips?:[^@;,<"\s]++@[^@;,<"\s]++(?:;tag=(' + WORD + rb"))?\Z"
 )
-_usual_branch = re.compile(USUAL_BRANCH + rb"(?:[;,]|\Z)")
+_usual_branch = re.compile(BEFORE_BRANCH + rb"(" + WORD + rb")(?:[;,]|\Z)")
 _usual_cseq = re.compile(rb"([0-9]{1,9}) ([A-Z]++)\Z")
 
 

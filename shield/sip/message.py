@@ -136,8 +136,8 @@ class Response(Message):
     status: int
     """100 to 699."""
     reason: bytes
-    _rest: tuple[bytes, re.Match[bytes], int]
-    """Payload, match and its end of a response in the usual spelling, not cut any further yet."""
+    _rest: tuple[bytes, re.Match[bytes]]
+    """Payload and match of a response in the usual spelling, not cut any further yet."""
 
     if not TYPE_CHECKING:
 
@@ -157,62 +157,70 @@ def parse_message(payload: bytes) -> Request | Response:
         return parse_fully(payload)
     end = match.end()
     status, length = match.group(_STATUS, _LENGTH)
-    if length != b"0" or end != len(payload):
-        if length is not None and int(length) != len(payload) - end:
-            return parse_fully(payload)
-    if end > MAX_HEADER_BYTES or (b" \r\n" in payload and b" \r\n" in payload[:end]):
+    head = payload[: end - 4]
+    if (length != b"0" or end != len(payload)) and not _length_is(length, len(payload) - end):
+        return parse_fully(payload)
+    if end > MAX_HEADER_BYTES:
         return parse_fully(payload)
     if status is not None:
-        return _response(payload, match, end, _STATUSES[status])
-    return _request(payload, match, end)
+        return _response(payload, match, head, _STATUSES[status])
+    return _request(payload, match, head)
 
 
 _STATUS, _LENGTH = GROUPS["status"], GROUPS["length"]
-_PAIRING = tuple(GROUPS[name] for name in ("call_id", "cseq", "branch", "auth", "auths"))
+_PAIRING = tuple(GROUPS[name] for name in ("call_id", "cseq", "branch", "unsure", "auth", "auths"))
 _STATUSES = {b"%d" % status: status for status in range(100, 700)}
+
+
+def _length_is(value: bytes | None, length: int) -> bool:
+    return value is None or int(value) == length
 
 
 # Attributes one by one: calls of __init__ with all of them would cost each packet a third more.
 
 
-def _request(payload: bytes, match: re.Match[bytes], end: int) -> Request:
+def _request(payload: bytes, match: re.Match[bytes], head: bytes) -> Request:
     request = _new_request(Request)
-    request.head = payload[: end - 4]
-    request.body = payload[end:]
+    request.head = head
+    request.body = payload[len(head) + 4 :]
     request._fields = None
     request.defects = ()
     (
-        request.method, request.uri, _, _, vias, via, branch, request.from_, request.tag, request.to,
-        request.call_id, request.cseq, _, _, request.agent, request.allow, auths, auth,
+        request.method, request.uri, _, _, vias, via, branch, unsure, request.from_, tag, doubtful,
+        request.to, request.call_id, request.cseq, _, _, request.agent, request.allow, auths, auth,
     ) = match.groups()  # fmt: skip
     request.via = via
     request.vias = vias is not None or b"," in via
-    request.branch = branch if branch is not None else fast_branch(via) or b""
+    request.branch = branch if branch is not None and unsure is None else fast_branch(via) or b""
+    request.tag = tag if doubtful is None else None
     request.auth = () if auth is None else (auth,) if auths is None else _auth(request)
     return request
 
 
-def _response(payload: bytes, match: re.Match[bytes], end: int, status: int) -> Response:
+def _response(payload: bytes, match: re.Match[bytes], head: bytes, status: int) -> Response:
     response = _new_response(Response)
     response.status = status
-    response.call_id, response.cseq, branch, auth, auths = match.group(*_PAIRING)
-    response.branch = branch if branch is not None else fast_branch(match["via"]) or b""
+    response.call_id, response.cseq, branch, unsure, auth, auths = match.group(*_PAIRING)
+    if branch is None or unsure is not None:
+        branch = fast_branch(match["via"]) or b""
+    response.branch = branch
+    response.head = head
+    response._fields = None
     response.defects = ()
-    response._rest = payload, match, end
+    response._rest = payload, match
     response.auth = () if auth is None else (auth,) if auths is None else _auth(response)
     return response
 
 
 def _fill_rest(response: Response) -> None:
-    payload, match, end = response._rest
-    response.head = payload[: end - 4]
-    response.body = payload[end:]
-    response._fields = None
+    payload, match = response._rest
+    response.body = payload[match.end() :]
     (
-        _, _, _, response.reason, vias, via, _, response.from_, response.tag, response.to,
+        _, _, _, response.reason, vias, via, _, _, response.from_, tag, doubtful, response.to,
         _, _, _, _, response.agent, response.allow, _, _,
     ) = match.groups()  # fmt: skip
     response.via = via
+    response.tag = tag if doubtful is None else None
     response.vias = vias is not None or b"," in via
 
 

@@ -17,23 +17,47 @@ from collections.abc import Iterable
 from itertools import groupby
 
 from shield.sip.grammar import COMPACT
-from shield.sip.headers import USUAL_BRANCH, USUAL_TAG
+from shield.sip.headers import BEFORE_BRANCH, BEFORE_TAG, WORD
 from shield.sip.names import MAX_HEADER_LINES, METHODS, USUAL_NAMES
 
 __all__ = ["GROUPS", "match_usual"]
 
-# A value that begins with no blank and holds no tab. That none ends with a blank the caller looks for,
-# in a fifth of the time. A value that begins with another control character takes the full way in vain.
-_VALUE = rb"[^\s][^\r\n\t]*+"
+# A value without blanks at its ends and without control characters; one range is walked over twice as
+# fast as a set of bytes. Only blank, tab and line ends mean something to the full parser, so a value
+# with another control character takes the full way in vain.
+_MORE = rb"[ -\xff]*+(?<! )"
+_VALUE = rb"[!-\xff]" + _MORE
 _TOKEN = rb"[A-Za-z0-9\-.!%*_+`'~]++"
 
 _START = (
-    rb"(?:(?P<method>" + b"|".join(sorted(METHODS)) + rb") (?P<uri>[^\s]++) SIP/2\.0"
+    rb"(?:(?P<method>" + b"|".join(sorted(METHODS)) + rb") (?P<uri>[!-\xff]++) SIP/2\.0"
     rb"|SIP/2\.0 (?P<status>[1-6][0-9][0-9]) (?P<reason>" + _VALUE + rb"))"
 )
-_VIA = rb"(?P<via>" + USUAL_BRANCH + rb"[^\r\n\t]*+|" + _VALUE + rb")"
-_FROM = rb"(?P<from>(?!\s)" + USUAL_TAG + rb"|" + _VALUE + rb")"
-_CALL_ID = rb"(?P<call_id>[!-~][ -~]*+)"
+# Behind a group nothing of its alternative may fail: ``re`` would keep the group. So what is unusual
+# behind a branch or a tag is noted as another group.
+_VIA = (
+    rb"(?P<via>"
+    + BEFORE_BRANCH
+    + rb"(?P<branch>"
+    + WORD
+    + rb")(?:(?=[;,\r])|(?P<unsure>))"
+    + _MORE
+    + rb"|"
+    + _VALUE
+    + rb")"
+)
+_FROM = (
+    rb"(?P<from>(?!\s)"
+    + BEFORE_TAG
+    + rb"(?P<tag>"
+    + WORD
+    + rb")(?:(?=\r)|(?P<doubtful>))"
+    + _MORE
+    + rb"|"
+    + _VALUE
+    + rb")"
+)
+_CALL_ID = rb"(?P<call_id>[!-~][ -~]*+(?<! ))"
 _CSEQ = rb"(?P<cseq>[0-9]{1,10} (?(method)(?P=method)|[A-Z]++)(?=\r))"
 _SPECIAL = frozenset((b"Via", b"From", b"To", b"Call-ID", b"CSeq", b"Content-Length", b"Max-Forwards"))
 
