@@ -12,9 +12,10 @@ from shield.cluster.entry import BUCKETS, Stored, Written, bucket_of
 __all__ = ["GROUPS", "GROUP_SIZE", "Account"]
 
 GROUP_SIZE = 64
-"""Buckets in a group: digests are compared in two steps of 512 bytes."""
+"""Buckets in a group: digests are compared in two steps of 512 bytes, first groups, then buckets."""
 
 GROUPS = BUCKETS // GROUP_SIZE
+"""As many as buckets in a group, so that both steps have the same form."""
 
 SHRUNK = 0.95
 """Part of its number of records at which an origin that was over its limits is compared again: not at

@@ -180,7 +180,7 @@ class ReplicatedMap(EntryStore):
             self.counters["full"] += 1
             return None
         stamp = self.clock.next(wall)
-        entry = (stamp, self.node, now + lifetime, value, make_seal(self._secret, key, stamp, value))
+        entry = (stamp, self.node, now + lifetime, value, self.seal(key, stamp, value))
         bucket[key] = entry
         account.counts[number] += 1
         account.top = max(account.top, stamp)
@@ -196,7 +196,7 @@ class ReplicatedMap(EntryStore):
             for record in records:
                 key, stamp, _, value, seal = record
                 held = self.get(key)
-                if make_seal(self._secret, key, stamp, value) == seal:
+                if self.seal(key, stamp, value) == seal:
                     known.append(record)
                 elif held is None or stamp >= held.stamp:
                     self.counters["forged_origin"] += 1
@@ -217,6 +217,10 @@ class ReplicatedMap(EntryStore):
         else:
             self._write(key, held.value, held.until - now, now, wall)
         self._answers.append(key)
+
+    def seal(self, key: bytes, stamp: int, value: bytes | None) -> int:
+        """Return the seal of this node for a write."""
+        return make_seal(self._secret, key, stamp, value)
 
     def take_answers(self) -> list[bytes]:
         """Return the keys that were written to answer forged records, to be pushed; once."""

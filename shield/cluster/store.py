@@ -151,6 +151,10 @@ class EntryStore:
         found.sort()
         return found
 
+    def bucket_length(self, number: int) -> int:
+        """Return how many entries of all origins are in a bucket."""
+        return len(self._buckets[number])
+
     def flickers(self, origin: str, number: int, now: float) -> bool:
         """Whether a bucket may differ from another node's as something has just ended or soon will."""
         if now - self._ended[number] < FLICKER:
