@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
-from shield.blocklist.sharing_report import sharing_json, sharing_warnings
+from shield.blocklist.sharing import Sharing
+from shield.blocklist.sharing_report import sharing_json, sharing_short, sharing_warnings
 from shield.capture.stats import LiveStats
 from shield.config import Settings
 from shield.hub import Hub
@@ -69,7 +71,7 @@ class Health:
             "allowlist": {"entries": len(pipeline.allowlist)},
             "firewall": self.firewall(now),
             "journal": self.hub.journal.stats.as_json() | {"unsaved": self.hub.unsaved},
-            **self._sharing(),
+            **self._sharing(sharing_short),
             "warnings": self.warnings(),
         }
 
@@ -85,9 +87,9 @@ class Health:
             state[f"{name}_age"] = None if moment is None else round(now - moment, 3)
         return {"mode": mode, **state}
 
-    def _sharing(self) -> dict[str, Any]:
+    def _sharing(self, shown: Callable[[Sharing], dict[str, Any]]) -> dict[str, Any]:
         """What other nodes say, when there are any."""
-        return {} if self.hub.sharing is None else {"sharing": sharing_json(self.hub.sharing)}
+        return {} if self.hub.sharing is None else {"sharing": shown(self.hub.sharing)}
 
     def stats(self, now: float) -> dict[str, Any]:
         """Give all counters, by part."""
@@ -103,7 +105,7 @@ class Health:
             "firewall": self.firewall(now),
             "journal": hub.journal.stats.as_json()
             | {"unsaved": hub.unsaved, "alerts_dropped": hub.alerts_unsaved_lost},
-            **self._sharing(),
+            **self._sharing(sharing_json),
             "watch": {
                 "watchers": len(hub.watchers),
                 "events": hub.watchers.events,

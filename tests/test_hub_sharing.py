@@ -81,7 +81,7 @@ def test_a_ban_of_another_node_reaches_the_kernel_and_is_explained(bench: Sharin
     assert shown["shared"] == [{"origin": OTHER, "remaining": 598.5, "applied": True, "why": ""}]
     assert shown["history"][0]["origin"] == OTHER
     status = bench.ask("status")["sharing"]
-    assert (status["bans"], status["saved_detections"]) == (1, 1)
+    assert (status["bans"], status["saved_detections"], status["saved_by"]) == (1, 1, {OTHER: 1})
     assert bench.ask("stats")["sharing"]["counters"]["applied"] == 1
 
 
@@ -137,7 +137,7 @@ def test_an_allow_entry_of_another_node_ends_bans_here(bench: SharingBench) -> N
         allow_key(ATTACKER), allow_value("ours", WALL, endless=True), 1e6, bench.now, WALL + bench.now
     )
     record = other.record(allow_key(ATTACKER), bench.now)
-    bench.shared.receive(Incoming(OTHER, Kind.MESSAGE, 0, ("put", (record,))), bench.now)
+    bench.shared.receive(Incoming(OTHER, Kind.MESSAGE, 0, ("put", (record,), None)), bench.now)
     assert bench.kernel() == set()
     assert Network.parse(ATTACKER) in bench.backend.allowed
     assert [e.value for e in bench.journal.load(bench.now, WALL).allowed] == [ATTACKER]

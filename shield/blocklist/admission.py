@@ -65,7 +65,7 @@ class Admission:
         except RemoteError:
             self._aside.put(key, entry.origin, Why.UNREADABLE)
             return None
-        if network in self._votes or self._settings.quorum > 1:
+        if self._counts(network):
             return self._count(network, now, changes, entry)
         if entry.value is not None:
             self._apply(key, network, entry, now, changes)
@@ -108,10 +108,18 @@ class Admission:
                 self._aside.pop(key)
             elif key[0] in (BAN, VOTE):
                 changes: list[Change] = []
-                self._apply(key, banned_network(key), entry, now, changes, free=free)
+                network = banned_network(key)
+                if free or not self._counts(network):
+                    self._apply(key, network, entry, now, changes, free=free)
+                else:
+                    self._count(network, now, changes, entry)
                 yield from changes
 
     # --- votes ------------------------------------------------------------------------------
+
+    def _counts(self, network: Network) -> bool:
+        """Whether it takes more than one look to say who bans a network."""
+        return network in self._votes or self._settings.quorum > 1
 
     def _noted(self, network: Network, key: bytes, entry: Entry) -> None:
         name = voter(key)

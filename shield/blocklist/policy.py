@@ -34,6 +34,7 @@ FEW_MESSAGES = 5
 
 ALLOWLISTED = "allowlisted"
 TRUSTED = "trusted source, and the evidence could be forged"
+TAKEN_BACK = "the ban was taken back while it waited"
 FLOOD = "one of many new sources with the same look: a forged flood"
 
 
@@ -186,7 +187,8 @@ class Policy:
         for key in list(self._held):
             source = key[0]
             if source in hosts or any(network.contains(Network.host(source)) for network in wide):
-                del self._held[key]
+                _, alert = self._held.pop(key)
+                self._let_go.append(Ruling(alert, None, TAKEN_BACK, again=True))
 
     def _flooded(self, alert: Alert) -> bool:
         """Whether this alert is part of a flood of forged sources with one fingerprint."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from shield.blocklist.aside import Aside, Why
 from shield.blocklist.journal_shared import SharedRow
-from shield.cluster.entry import Row, bucket_of
+from shield.cluster.persistence import restore
 from shield.cluster.replicated import ReplicatedMap
 
 __all__ = ["SharedStore"]
@@ -66,8 +66,7 @@ class SharedStore:
 
     def restore(self, rows: Sequence[SharedRow], now: float, wall: float) -> list[bytes]:
         """Fill the map, and set aside what was held; returns the keys to look at."""
-        for row, _ in rows:
-            self._enter(row, now, wall)
+        restore(self._records, [row for row, _ in rows], now, wall)
         keys = []
         for (key, origin, *_), held in rows:
             entry = self._records.get(key)
@@ -78,23 +77,3 @@ class SharedStore:
             else:
                 keys.append(key)
         return keys
-
-    def _enter(self, row: Row, now: float, wall: float) -> None:
-        """Put a saved record back as it was.
-
-        Seals and stamps of the own journal are believed, whatever secret and clock this node has now:
-        merged, its own records would be taken for forged after it got a new identity.
-        """
-        key, origin, stamp, until, value, seal = row
-        records = self._records
-        account, bucket = records._account(origin), records._buckets[bucket_of(key)]
-        left = min(until - wall, records.limits.max_lifetime)
-        if account is None or left <= 0 or key in bucket or records._room(account) <= 0:
-            return
-        entry = bucket[key] = (stamp, origin, now + left, value, seal)
-        account.counts[bucket_of(key)] += 1
-        account.top = max(account.top, stamp)
-        records._book(account, [(key, entry, None)])
-        records.clock.restore(stamp)
-        if records.dirty is not None:
-            records.dirty.discard(key)

@@ -27,15 +27,15 @@ from shield.blocklist.shared_allow import SharedAllow
 from shield.blocklist.shared_bans import SharedBans
 from shield.blocklist.shared_record import ALLOW, BAN, VOTE, banned_network
 from shield.blocklist.shared_store import SharedStore
-from shield.blocklist.sharing_host import Comparison, Host, SharingStats
+from shield.blocklist.sharing_host import Host, SharingStats
 from shield.blocklist.sharing_settings import SharingSettings
 from shield.cluster.capability import Incoming, Outlet
 from shield.cluster.entry import Applied
 from shield.cluster.member import Member
 from shield.cluster.messages import Kind
 from shield.cluster.replicated import ReplicatedMap
+from shield.cluster.sync import Sync
 from shield.detect.alert import Alert
-from shield.errors import RemoteError
 from shield.net import Network
 from shield.sip.servers import Servers
 
@@ -43,8 +43,8 @@ __all__ = ["Sharing"]
 
 PUSH_RECORDS = 500
 """Records in one message: 100 kB, some milliseconds of work for the receiver."""
-ENDED = 2_000
-"""Ended records that one tick takes out of the map: some milliseconds."""
+ENDED = 5_000
+"""Ended records that one tick takes out of the map: under 10 ms, and two ticks a second."""
 FREEZE_EVERY = 2_000
 """Changes after which the search for garbage leaves alone what is there: bans live for hours, and
 looking at a million of them again and again would cost a join a third more."""
@@ -87,7 +87,7 @@ class Sharing:
         self.host: Host
         """Set by the hub that is made with this."""
         self.outlet: Outlet | None = None
-        self.sync: Comparison | None = None
+        self.sync: Sync | None = None
         self._policy = policy
         self.admission = Admission(
             settings=settings,
@@ -111,10 +111,10 @@ class Sharing:
         self._renew_at = 0.0
         self._unfrozen = 0
 
-    def connect(self, outlet: Outlet, sync: Comparison | None = None) -> None:
-        """Take part in a cluster; ``sync`` compares ``records``, and tells ``synced`` what it merged."""
+    def connect(self, outlet: Outlet) -> None:
+        """Take part in a cluster; without it everything works, alone."""
         self.outlet = outlet
-        self.sync = sync
+        self.sync = Sync(self.records, outlet, self._merged)
 
     def disconnect(self) -> None:
         """Work alone from now on; what the others said stays in force until it ends."""
@@ -148,6 +148,7 @@ class Sharing:
         keys: list[bytes] = []
         packed: dict[bytes, bytes] = {}
         voted: list[Applied] = []
+        lifted: list[Network] = []
         for change in changes:
             if change.kind in _BEGUN:
                 made = self.bans.put(change.decision, now, wall)
@@ -159,7 +160,9 @@ class Sharing:
                     if data is not None:
                         packed[made[0]] = data
             elif change.kind is ChangeKind.REMOVED:
+                lifted.append(change.decision.network)
                 keys += self.bans.lift(change.decision.network, change.reason, now, wall)
+        self._policy.forget(lifted)
         self._send(keys, now, packed)
         self._follow(voted, now)
 
@@ -188,35 +191,24 @@ class Sharing:
     def _send(self, keys: Sequence[bytes], now: float, alerts: Mapping[bytes, bytes] = {}) -> None:
         self.stats.sent += len(keys)
         self.store.wrote(keys)
-        if self.outlet is None:
-            return
-        for start in range(0, len(keys), PUSH_RECORDS):
+        for start in range(0, len(keys) if self.sync is not None else 0, PUSH_RECORDS):
             part = keys[start : start + PUSH_RECORDS]
-            records = [one for key in part if (one := self.records.record(key, now)) is not None]
             extra = [(key, alerts[key]) for key in part if key in alerts][: shared_alerts.PUSHED]
-            if records:
+            if self.sync is not None:
                 # What is lost on the way is found by comparison.
-                self.outlet.broadcast(("put", records, extra), now)
+                self.sync.push(part, now, extra or None)
 
     # --- from others ------------------------------------------------------------------------
 
     def receive(self, incoming: Incoming, now: float) -> None:
         """See Capability."""
         body = incoming.body
-        what = body[0] if type(body) is tuple and body else None
         if incoming.kind is Kind.REQUEST:
             self._answer(incoming, now)
-        elif what == "put":
-            if len(body) < 2 or type(body[1]) is not tuple or len(body[1]) > PUSH_RECORDS:
-                raise RemoteError("shape", "put")
-            self.stats.received += len(body[1])
-            applied = self.records.merge_many(incoming.sender, body[1], now, self.wall())
-            self.stats.merged += len(applied)
-            self._follow(applied, now)
-            if len(body) > 2 and body[2]:
-                self._take_alerts(incoming.sender, body[2], applied)
         elif self.sync is not None:
-            self.sync.receive(incoming, now)
+            if type(body) is tuple and body[:1] == ("put",) and len(body) > 1:
+                self.stats.received += len(body[1]) if type(body[1]) is tuple else 0
+            self.sync.receive(incoming.sender, body, now, self.wall())
 
     def member_changed(self, member: Member, now: float) -> None:
         """See Capability."""
@@ -224,8 +216,6 @@ class Sharing:
             self.budget.in_sight(member.name, now)
         else:
             self.budget.out_of_sight(member.name)
-        if self.sync is not None:
-            self.sync.member_changed(member, now)
 
     def report(self, now: float) -> bytes:
         """See Capability."""
@@ -292,19 +282,22 @@ class Sharing:
             self.allow.added, self.allow.removed = [], []
             self.host.take_allowed(added, removed, now)
 
-    def synced(self, applied: Sequence[Applied], now: float) -> None:
-        """Follow what a comparison brought."""
+    def _merged(
+        self, origin: str, applied: Sequence[Applied], extra: Any, now: float, wall: float
+    ) -> None:
+        """Follow what others said, pushed or found by comparison; alerts come along with a push."""
         self.stats.merged += len(applied)
         self._follow(applied, now)
-        self._send(self.records.take_answers(), now)
+        if extra:
+            self._take_alerts(origin, extra, applied, wall)
 
     # --- alerts -----------------------------------------------------------------------------
 
-    def _take_alerts(self, sender: str, alerts: Any, applied: Sequence[Applied]) -> None:
+    def _take_alerts(self, sender: str, alerts: Any, applied: Sequence[Applied], wall: float) -> None:
         """Keep the alerts of decisions that are applied here."""
         fresh = {key for key, entry, _ in applied if entry.value is not None}
         wanted = {key for key in fresh if key[0] in (BAN, VOTE) and self.aside.get(key) is None}
-        documents, refused = shared_alerts.read_pushed(alerts, wanted, sender, self.wall())
+        documents, refused = shared_alerts.read_pushed(alerts, wanted, sender, wall)
         self.stats.alerts += len(documents)
         self.stats.refused_alerts += refused
         if documents:

@@ -8,11 +8,9 @@ from typing import Any, Protocol
 
 from shield.blocklist.allowlist import AllowEntry
 from shield.blocklist.decision import Change
-from shield.cluster.capability import Incoming
-from shield.cluster.member import Member
 from shield.net import Network
 
-__all__ = ["Comparison", "Host", "SharingStats"]
+__all__ = ["Host", "SharingStats"]
 
 
 class Host(Protocol):
@@ -32,30 +30,6 @@ class Host(Protocol):
 
     def documents_of(self, network: Network) -> Sequence[Mapping[str, Any]]:
         """Alerts of this node about a network, newest first, as ``alert_document`` makes them."""
-        ...
-
-
-class Comparison(Protocol):
-    """What finds out which records a node lacks, and fetches them (``shield.cluster.sync``)."""
-
-    def receive(self, incoming: Incoming, now: float) -> None:
-        """Take a message."""
-        ...
-
-    def member_changed(self, member: Member, now: float) -> None:
-        """A member's state changed."""
-        ...
-
-    def report(self, now: float) -> bytes:
-        """Digest and number of the own records."""
-        ...
-
-    def reported(self, sender: str, report: bytes, now: float) -> None:
-        """Those of a neighbour."""
-        ...
-
-    def tick(self, now: float) -> None:
-        """Do what is due."""
         ...
 
 

@@ -8,14 +8,12 @@ from shield.blocklist.aside import Why
 from shield.blocklist.sharing import Sharing
 from shield.net import Network
 
-__all__ = ["sharing_json", "sharing_of", "sharing_warnings"]
+__all__ = ["sharing_json", "sharing_of", "sharing_short", "sharing_warnings"]
 
 
-def sharing_json(sharing: Sharing) -> dict[str, Any]:
-    """State and counters, in total and by node."""
+def sharing_short(sharing: Sharing) -> dict[str, Any]:
+    """State in short: totals, and what each other node's decisions saved here."""
     owners, aside = sharing.owners, sharing.aside
-    counts = aside.counts()
-    origins = {*owners.hosts, *owners.networks, *owners.saved, *(mark.origin for mark in counts)}
     return {
         "records": len(sharing.records),
         "quorum": sharing.settings.quorum,
@@ -23,6 +21,16 @@ def sharing_json(sharing: Sharing) -> dict[str, Any]:
         "saved_detections": owners.saved.total(),
         "held": aside.count(Why.HELD),
         "not_applied": len(aside),
+        "saved_by": {origin: owners.saved[origin] for origin in sorted(owners.saved)},
+    }
+
+
+def sharing_json(sharing: Sharing) -> dict[str, Any]:
+    """State and counters, in total and by node."""
+    owners, counts = sharing.owners, sharing.aside.counts()
+    origins = {*owners.hosts, *owners.networks, *owners.saved, *(mark.origin for mark in counts)}
+    return {
+        **sharing_short(sharing),
         "origins": {
             origin: {
                 "bans": owners.hosts[origin],
@@ -37,9 +45,11 @@ def sharing_json(sharing: Sharing) -> dict[str, Any]:
 
 
 def sharing_warnings(sharing: Sharing) -> list[str]:
-    """One line for each node whose records wait for the operator."""
+    """One line for each node whose records wait for the operator, and when own ones find no room."""
     counts = sharing.aside.counts()
-    return [
+    unshared = sharing.records.counters["full"] if sharing.outlet is not None else 0
+    full = [f"sharing: {unshared:,} decisions of this node were not shared, there are too many"]
+    return (full if unshared else []) + [
         f"sharing: {count:,} records of {mark.origin} are beyond its budget and held "
         f"(shield cluster release {mark.origin}, or drop)"
         for mark, count in sorted(counts.items())

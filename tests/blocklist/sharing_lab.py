@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from shield.blocklist.allowlist import AllowEntry, Allowlist, AllowlistSettings
 from shield.blocklist.blocklist import Blocklist, BlocklistSettings
 from shield.blocklist.decision import Change, Decision
+from shield.blocklist.journal_shared import SharedRow
 from shield.blocklist.policy import Policy, PolicySettings
 from shield.blocklist.sharing import Sharing
 from shield.blocklist.sharing_settings import SharingSettings
@@ -94,6 +95,8 @@ class LabNode:
         self.documents: list[Mapping[str, Any]] = []
         self.own: list[Mapping[str, Any]] = []
         self.replies: list[Any] = []
+        self.disk: dict[bytes, SharedRow] = {}
+        """Records in the journal."""
         self.build()
 
     def build(self) -> None:

@@ -385,3 +385,19 @@ def test_settings_are_checked(name: str, value: float, message: str) -> None:
     """A setting that makes no sense is named."""
     with pytest.raises(ConfigError, match=rf"policy\.{name}: must be {message}"):
         policy(**{name: value})
+
+
+def test_what_was_taken_back_is_not_banned_by_an_alert_that_waits() -> None:
+    """Of hosts and of networks; the alert gets its last word, and others wait on."""
+    rules = policy()
+    for source in ("192.0.2.1", "198.51.100.7", "203.0.113.1"):
+        rules.decide(stray(source), NOW, trusted=False)
+    rules.forget([Network.parse("192.0.2.1"), Network.parse("198.51.100.0/24")])
+    given = rules.tick(EVENT + 60, NOW + 60, lambda _source, _time: False)
+    assert [(r.alert.address, r.decision is None) for r in given] == [
+        ("192.0.2.1", True),
+        ("198.51.100.7", True),
+        ("203.0.113.1", False),
+    ]
+    assert {r.why for r in given[:2]} == {policy_module.TAKEN_BACK}
+    rules.forget([Network.parse("192.0.2.1")])

@@ -161,3 +161,17 @@ def test_show_tells_first_and_last_seen(shield: Any, daemon: Any, answer: Any) -
         out = shield("show", "203.0.113.5", env={"TZ": "UTC"}).stdout
         assert "first seen 2020-09-1" in out
         assert "last seen 2020-09-1" in out
+
+
+def test_show_tells_what_other_nodes_say(shield: Any, daemon: Any, answer: Any) -> None:
+    """Who saw it, and who bans it while this node does not, with the reason."""
+    answer["alerts"][0]["origin"] = "node-b"
+    answer["shared"] = [
+        {"origin": "node-b", "remaining": 600.0, "applied": True, "why": ""},
+        {"origin": "node-c", "remaining": 60.0, "applied": False, "why": "own_server"},
+    ]
+    daemon.answers["show"] = answer
+    out = shield("show", "203.0.113.5").stdout
+    assert "seen by node-b" in out
+    assert "node-c bans it, 1m left; not here: own server" in out
+    assert "node-b bans it" not in out
