@@ -169,12 +169,15 @@ class Engine:
         if key is None:
             return None
         limit = rule.max_retry * (rule.trusted_factor if trusted else 1)
-        if limit > 1 and not proven and _counted_alone(rule, record, key, distinct, event.time):
-            self.evidence.add(event, note(rule, event, marks))
-            return None
-        counter = self._counter(rule, key, record)
+        held = record.counters
+        counter = held.get(key) if rule.by_client and isinstance(held, dict) else None
         if counter is None:
-            return None
+            if limit > 1 and not proven and _counted_alone(rule, record, key, distinct, event.time):
+                self.evidence.add(event, note(rule, event, marks))
+                return None
+            counter = self._counter(rule, key, record)
+            if counter is None:
+                return None
         count, proofs = counter.add(
             counter.total if distinct is None else distinct,
             event.time,

@@ -60,12 +60,10 @@ class Condition:
 
     def holds(self, event: SipEvent) -> bool:
         """Whether the event fulfils the condition."""
-        value = self.read(event)
-        if self.test is None:
-            return value is None
+        value, test = self.read(event), self.test
         if value is None:
-            return False
-        return bool(self.test(value[:MAX_VALUE])) is not self.negate
+            return test is None
+        return test is not None and bool(test(value[:MAX_VALUE])) is not self.negate
 
 
 def condition(name: str, table: Mapping[str, Any], where: str) -> Condition:

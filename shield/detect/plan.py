@@ -115,15 +115,16 @@ class Plan:
         if request is None or len(request.head) + len(request.body) > MAX_VALUE:
             return False
         via, branch, tag, to, call_id, agent, user_agent, allow, body, raw = self._parts
+        name = request.agent or b""
         if (
-            via(request.via)
+            agent(name)  # answers about it are remembered, and it is where scanners show
+            or user_agent(name)
+            or allow(request.allow or b"")
+            or via(request.via)
             or branch(request.branch)
             or tag(request.tag or event.tag)
             or to(request.to)
             or call_id(request.call_id)
-            or agent(request.agent or b"")
-            or user_agent(request.agent or b"")
-            or allow(request.allow or b"")
             or (request.body and body(request.body))
             or raw(request.head)
         ):

@@ -110,8 +110,12 @@ class Rule:
 
     def scores(self, event: SipEvent) -> tuple[int, list[Mark]]:
         """Sum of the weights of the marks that an event shows, and these marks."""
-        found = [mark for mark in self.marks if mark.condition.holds(event)]
-        return sum(mark.weight for mark in found), found
+        weight, found = 0, []
+        for mark in self.marks:
+            if mark.condition.holds(event):
+                weight += mark.weight
+                found.append(mark)
+        return weight, found
 
 
 class _Table:

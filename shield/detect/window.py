@@ -65,7 +65,7 @@ def _put(seen: dict[Hashable, float], key: Hashable, time: float, limit: int, fi
     seen[key] = time
     while len(seen) > limit:
         del seen[next(iter(seen))]
-    if time - next(iter(seen.values())) <= find_time:
+    if time - seen[next(iter(seen))] <= find_time:
         return len(seen)
     return _within(seen, time, find_time)
 
