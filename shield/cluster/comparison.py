@@ -23,6 +23,9 @@ __all__ = ["Comparison", "Host", "Run"]
 TIMEOUT = 5.0
 """Seconds until a request is made again: a chunk takes milliseconds, on a slow line a second or two."""
 
+PAUSE = 0.3
+"""Seconds until a peer is asked again that had too many requests at once."""
+
 TRIES = 4
 """Times a request is made before the run is given up."""
 
@@ -135,8 +138,11 @@ class Comparison:
         One to no open request is counted only: it was repeated, or came after we had asked again.
         """
         request = self._requests.get(body[1])
-        if request is None or request.answer != body[0]:
+        if request is None or body[0] not in (request.answer, "busy"):
             self.host.table.counters["late_answer"] += 1
+            return
+        if body[0] == "busy":
+            request.deadline = min(request.deadline, now + PAUSE)
             return
         del self._requests[body[1]]
         try:

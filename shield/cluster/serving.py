@@ -8,8 +8,9 @@ that asks and goes away leaves nothing behind.
     ("digests", tag, origin, None or (group, ...))  -> ("digest", tag, (digests, ...))
     ("pull", tag, origin, buckets, bucket, key)     -> ("chunk", tag, records, bucket or None, key)
 
-``digests`` of None are those of all groups. A pull gives the records of ``buckets`` that come after
-``key`` in ``bucket``, as many as a chunk takes, and where to go on.
+Any request may be answered by ("busy", tag). ``digests`` of None are those of all groups. A pull gives
+the records of ``buckets`` that come after ``key`` in ``bucket``, as many as a chunk takes, and where to
+go on.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ MAX_LOOKED_AT = 20_000
 
 
 class Server:
-    """Answers the requests of peers, each within its rate; the others go unanswered and are counted."""
+    """Answers the requests of peers, each within its rate; beyond it they are told to come later."""
 
     def __init__(self, table: ReplicatedMap, outlet: Outlet) -> None:
         self._table = table
@@ -55,6 +56,8 @@ class Server:
         """Answer a request; raises RemoteError for one that makes no sense."""
         if not self._allowed(sender, now):
             self._table.counters["asked_too_often"] += 1
+            if len(body) > 1 and type(body[1]) is int:
+                self._outlet.send(sender, ("busy", body[1]), now)
             return
         match body:
             case ("ask", int(tag)):

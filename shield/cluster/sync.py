@@ -117,7 +117,7 @@ class Sync:
                 self.reported(sender, data, now)
             case ("ask" | "digests" | "pull", *_):
                 self._server.answer(sender, body, now)
-            case ("origins" | "digest" | "chunk", int(), *_):
+            case ("origins" | "digest" | "chunk" | "busy", int(), *_):
                 peer = self._peers.get(sender)
                 if peer is None or peer.comparison is None:
                     self.table.counters["late_answer"] += 1

@@ -76,6 +76,24 @@ def test_a_lost_request_is_made_again_and_then_given_up() -> None:
     net.run_until_equal()
 
 
+def test_a_busy_peer_is_asked_again_soon() -> None:
+    """It had too many requests at once; waiting as for a lost answer would hold up a join."""
+    net = filled(10)
+    busy = 2
+
+    def tamper(source: str, target: str, body: Any) -> Any:
+        nonlocal busy
+        if body[0] == "origins" and busy:
+            busy -= 1
+            return ("busy", body[1])
+        return body
+
+    net.tamper = tamper
+    assert net.run_until_equal() < TIMEOUT
+    assert busy == 0
+    assert net.nodes["b"].table.counters == {}
+
+
 def test_chunks_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer could lead through one bucket by keys that grow a little each time."""
     monkeypatch.setattr(module, "MAX_CHUNKS", 5)

@@ -334,5 +334,5 @@ class MapMachine(RuleBasedStateMachine):
 
 
 TestMap = MapMachine.TestCase
-TestMap.settings = settings(deadline=None)
+TestMap.settings = settings(max_examples=60, deadline=None)
 TestMap.__doc__ = "Any steps of writing, merging, waiting and forgetting agree with a plain dict."

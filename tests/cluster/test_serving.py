@@ -117,13 +117,15 @@ def test_an_origin_over_its_limits_is_not_offered() -> None:
     assert [origin for origin, *_ in sent.bodies[-1][2]] == ["y"]
 
 
-def test_a_peer_that_asks_too_often_is_not_answered() -> None:
+def test_a_peer_that_asks_too_often_is_told_to_come_later() -> None:
     """It is counted, and others are served."""
     served, sent, table = server(1)
-    for _ in range(1000):
-        served.answer("peer", ("ask", 1), 0)
-    assert len(sent.bodies) == BURST
-    assert table.counters["asked_too_often"] == 1000 - BURST
+    for tag in range(1000):
+        served.answer("peer", ("ask", tag), 0)
+    served.answer("peer", ("ask",), 0)
+    assert [body[:2] for body in sent.bodies[int(BURST) :]] == [("busy", tag) for tag in range(50, 1000)]
+    del sent.bodies[int(BURST) :]
+    assert table.counters["asked_too_often"] == 1001 - BURST
     served.answer("other", ("ask", 1), 0)
     served.answer("peer", ("ask", 1), 1.5 / REQUESTS_PER_SECOND)
     assert len(sent.bodies) == BURST + 2

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from shield.cluster.capability import SendResult
 from shield.cluster.entry import Limits, Record, make_seal
 from shield.cluster.sync import MAX_RUNS, OUT_OF_REACH
 from shield.errors import RemoteError
@@ -46,6 +50,29 @@ def test_a_write_is_everywhere_at_once() -> None:
     assert set(words(net, before)) == {"put", "ping"}
     assert [change[0] for change in net.nodes["b"].applied] == [b"key"]
     assert {node.sync.state(node.now) for node in net.nodes.values()} == {"synced"}
+
+
+def test_a_push_of_many_records_comes_in_parts_and_only_of_our_own() -> None:
+    """Each fits a message; what others wrote they push themselves."""
+    net = Net("ab")
+    a, b = net.nodes["a"], net.nodes["b"]
+    a.table.merge_many("x", [planted(a)], a.now, a.wall)
+    fill(a, 2500)
+    a.table.put(b"short", b"v", 2, a.now, a.wall)
+    assert a.sync.push([key for key, _ in a.table.entries(a.now)], a.now) == SendResult.SENT
+    assert a.sync.push([b"missing", b"planted"], a.now) == SendResult.UNREACHABLE
+    assert words(net) == {"put": 3}
+    net.run(0.4)
+    assert len(b.table) == 2500
+
+
+def test_a_report_of_a_node_that_is_out_of_reach_is_not_kept() -> None:
+    """It would be asked, and could not answer."""
+    net = Net("ab")
+    net.down.add("b")
+    node = net.nodes["a"]
+    node.sync.reported("b", bytes(12), node.now)
+    assert node.sync.status(node.now)["peers"] == {}
 
 
 def test_what_goes_along_with_a_push_reaches_the_feature_also_without_a_change() -> None:
@@ -323,6 +350,40 @@ def test_messages_that_make_no_sense_are_refused(body: Any) -> None:
     node = Net("a").nodes["a"]
     with pytest.raises(RemoteError):
         node.sync.receive("x", body, node.now, node.wall)
+
+
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-1, 2**64 - 1) | st.binary(max_size=9) | st.text(max_size=3)
+)
+WORDS = st.sampled_from(
+    ["put", "report", "ask", "digests", "pull", "origins", "digest", "chunk", "busy", "a"]
+)
+VALUES = st.recursive(
+    SCALARS | WORDS, lambda inner: st.lists(inner, max_size=6).map(tuple), max_leaves=20
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["b", "stranger"]), VALUES | st.tuples(WORDS, st.integers(0, 3), VALUES)
+        )
+    )
+)
+def test_no_message_does_more_than_to_be_refused(messages: list[tuple[str, Any]]) -> None:
+    """Whatever it is, while a comparison is waiting for an answer."""
+    net = Net("ab")
+    node = net.nodes["a"]
+    node.table.put(b"k", b"v", 100, node.now, node.wall)
+    node.sync.tick(node.now)
+    node.sync.reported("b", b"different 12", node.now)
+    for sender, body in messages:
+        with suppress(RemoteError):
+            node.sync.receive(sender, body, node.now, node.wall)
+    assert node.table.live(b"k", node.now)
+    node.sync.tick(node.now)
+    node.sync.status(node.now)
 
 
 def test_answers_that_nobody_asked_for_are_counted() -> None:
