@@ -190,7 +190,7 @@ def _request(payload: bytes, match: re.Match[bytes], head: bytes) -> Request:
         request.to, request.call_id, request.cseq, _, _, request.agent, request.allow, auths, auth,
     ) = match.groups()  # fmt: skip
     request.via = via
-    request.vias = vias is not None or b"," in via
+    request.vias = vias is not None or _COMMA in via
     request.branch = branch if branch is not None and unsure is None else fast_branch(via) or b""
     request.tag = tag if doubtful is None else None
     request.auth = () if auth is None else (auth,) if auths is None else _auth(request)
@@ -221,9 +221,10 @@ def _fill_rest(response: Response) -> None:
     ) = match.groups()  # fmt: skip
     response.via = via
     response.tag = tag if doubtful is None else None
-    response.vias = vias is not None or b"," in via
+    response.vias = vias is not None or _COMMA in via
 
 
+_COMMA = ord(",")  # a number is found in bytes six times as fast as a text of one byte
 _new_request = Request.__new__
 _new_response = Response.__new__
 _AUTH = {
