@@ -147,7 +147,7 @@ class Engine:
         self.evidence.tick(time)
         self._shared.tick(time)
 
-    def _judge(self, rule: Rule, event: SipEvent, record: SourceRecord) -> Alert | None:  # noqa: PLR0911
+    def _judge(self, rule: Rule, event: SipEvent, record: SourceRecord) -> Alert | None:
         trusted = record.credit > 0.0 and record.trusted(event.time, self.trust_time)
         if not self._fits(rule, event, trusted=trusted):
             return None
@@ -169,6 +169,23 @@ class Engine:
         if key is None:
             return None
         limit = rule.max_retry * (rule.trusted_factor if trusted else 1)
+        return self._count(
+            rule, event, record, key=key, distinct=distinct, limit=limit, marks=marks, proven=proven
+        )
+
+    def _count(
+        self,
+        rule: Rule,
+        event: SipEvent,
+        record: SourceRecord,
+        *,
+        key: int,
+        distinct: int | None,
+        limit: int,
+        marks: Sequence[Mark],
+        proven: bool,
+    ) -> Alert | None:
+        """Count what fits a rule; gives the alert that it completes."""
         held = record.counters
         counter = held.get(key) if rule.by_client and isinstance(held, dict) else None
         if counter is None:
