@@ -63,6 +63,9 @@ class Cluster:
         self.settings = settings
         self._directory = Directory(settings.directory)
         stored = self._directory.load()
+        if stored.advertise and not settings.advertise:
+            host, port = stored.advertise
+            self.settings = settings = replace(settings, advertise=f"[{host}]:{port}")
         self.authority = stored.authority
         self._seeds = stored.seeds
         self.core = Core(
@@ -85,7 +88,7 @@ class Cluster:
             self.admission = Admission(
                 self.authority,
                 self.invites,
-                is_member=lambda name: name == self.name or name in self.core.membership.members,
+                is_member=self._is_member,
                 seeds=self.member_addresses,
                 keep=self._keep_invites,
             )
@@ -214,7 +217,10 @@ class Cluster:
         return AdmissionGuest(self.admission) if self.admission and self._expects_guests() else None
 
     def _expects_guests(self) -> bool:
-        return self.admission is not None and self.invites.open(time.time()) > 0
+        return self.admission is not None and self.invites.expected(time.time())
+
+    def _is_member(self, name: str) -> bool:
+        return name == self.name or name in self.core.membership.members
 
     def _keep_invites(self) -> None:
         self._directory.save_invites(self.invites.rows())

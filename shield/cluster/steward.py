@@ -74,10 +74,11 @@ class Steward:
         if now < self._next_try or not needs_renewal(core.identity.own, core.wall(now)):
             return
         self._next_try = now + RETRY_SECONDS
-        request = core.identity.request()
         if self._authority is not None:
-            self._take(self._authority.renew(core.identity.own, request, core.wall(now)), now)
+            key, wall = core.identity.key, core.wall(now)
+            self._take(self._authority.own_identity(core.name, wall, key).certificate, now)
             return
+        request = core.identity.request()
         signers = tuple(
             member.name
             for member in core.membership.members.values()

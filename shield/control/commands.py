@@ -87,6 +87,11 @@ _FILTER = Argument("filter", Kind.TEXT)
 _VALUES = Argument("values", Kind.TEXTS, required=True)
 _DURATION = Argument("duration", Kind.NUMBER)
 _REASON = Argument("reason", Kind.TEXT)
+_NODE = Argument("node", Kind.TEXT, required=True)
+_TO = Argument("node", Kind.TEXT)
+_TEXT = Argument("text", Kind.TEXT, required=True)
+_TIMEOUT = Argument("timeout", Kind.NUMBER)
+_SELF = Argument("include_self", Kind.FLAG)
 
 _TABLE = (
     _read("status", "State of the daemon: mode, uptime, parts, warnings."),
@@ -103,7 +108,7 @@ _TABLE = (
         "watch",
         "Alerts and changes as they happen.",
         _FILTER,
-        Argument("kinds", Kind.TEXTS, choices=("alert", "change")),
+        Argument("kinds", Kind.TEXTS, choices=("alert", "change", "cluster")),
         answer=Answer.EVENTS,
     ),
     _read("firewall.status", "Backend, elements in the kernel, failed commits."),
@@ -128,6 +133,35 @@ _TABLE = (
         Argument("dry_run", Kind.FLAG),
     ),
     _change("reload", "Read configuration and rules again."),
+    _read("cluster.status", "This node's part in its cluster."),
+    _read("cluster.members", "Members with state, way, round trip, and whether blocklists are equal."),
+    _read("cluster.topology", "Connections between members and the ways of this node's messages."),
+    _read("cluster.capabilities", "Features that take part, and what they have sent."),
+    _read("cluster.events", "What happened to members and connections.", Argument("limit", Kind.INTEGER)),
+    _read("cluster.listen", "Texts of other nodes as they come.", answer=Answer.EVENTS),
+    _read("cluster.ask", "Ask nodes a text and wait for the replies.", _TEXT, _TO, _TIMEOUT, _SELF),
+    _read("cluster.broadcast", "Send a text to all nodes, or to one.", _TEXT, _TO, _SELF),
+    _read(
+        "cluster.reply",
+        "Reply to a request that was listened to.",
+        Argument("id", Kind.INTEGER, required=True),
+        _TEXT,
+    ),
+    _change("cluster.start", "Take part in the cluster whose identity this host has."),
+    _change("cluster.leave", "Say goodbye and take part no more until the next start."),
+    _change("cluster.enable", "Take part in the capabilities again."),
+    _change("cluster.disable", "Stay connected, but neither send nor take anything."),
+    _change("cluster.remove", "Forget a member that is not there any more, on all nodes.", _NODE),
+    _change(
+        "cluster.invite",
+        "Make a token with which one host may join.",
+        Argument("node", Kind.TEXT),
+        Argument("valid", Kind.NUMBER),
+        Argument("advertise", Kind.TEXT),
+    ),
+    _change("cluster.revoke", "Put a node out of the cluster for good.", _NODE),
+    _change("cluster.release", "Apply what is held of a node beyond its budget.", _NODE),
+    _change("cluster.drop", "Take back, on all nodes, what is held of a node.", _NODE),
 )
 
 

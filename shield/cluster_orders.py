@@ -1,0 +1,120 @@
+"""The commands ``cluster.*`` of the control socket, run on this node's part in the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from shield import cluster_report
+from shield.cluster.tokens import DEFAULT_VALID
+from shield.clustering import Clustering
+from shield.control.commands import Actor
+from shield.errors import InputError
+
+__all__ = ["ClusterOrders"]
+
+ASK_SECONDS = 2.0
+"""How long ``ask`` waits when it is not told."""
+
+Arguments = dict[str, Any]
+
+
+class ClusterOrders:
+    """Arguments have been checked against the table of commands."""
+
+    def __init__(self, clustering: Clustering, clock: Callable[[], float]) -> None:
+        self._clustering = clustering
+        self._now = clock
+        self.commands: dict[str, Callable[[Arguments, Actor], Any]] = {
+            "cluster.status": lambda _a, _who: cluster_report.status(clustering, clock()),
+            "cluster.members": lambda _a, _who: cluster_report.members(clustering, clock()),
+            "cluster.topology": lambda _a, _who: cluster_report.topology(clustering, clock()),
+            "cluster.capabilities": lambda _a, _who: cluster_report.capabilities(clustering, clock()),
+            "cluster.events": self._events,
+            "cluster.listen": self._listen,
+            "cluster.ask": self._ask,
+            "cluster.broadcast": self._broadcast,
+            "cluster.reply": self._reply,
+            "cluster.start": lambda _a, _who: clustering.start(),
+            "cluster.leave": self._leave,
+            "cluster.enable": lambda _a, _who: self._enable(enabled=True),
+            "cluster.disable": lambda _a, _who: self._enable(enabled=False),
+            "cluster.remove": self._remove,
+            "cluster.invite": self._invite,
+            "cluster.revoke": self._revoke,
+            "cluster.release": self._release,
+            "cluster.drop": self._drop,
+        }
+
+    # --- looking and talking ----------------------------------------------------------------
+
+    def _events(self, arguments: Arguments, _actor: Actor) -> list[dict[str, Any]]:
+        events = self._clustering.joined().core.events
+        return [event.as_json() for event in events.latest(arguments.get("limit") or 1000)]
+
+    def _listen(self, _arguments: Arguments, _actor: Actor) -> Any:
+        self._clustering.joined()
+        return self._clustering.conversation.listen()
+
+    def _ask(self, arguments: Arguments, _actor: Actor) -> Any:
+        return self._clustering.conversation.ask(
+            arguments["text"],
+            arguments.get("node"),
+            seconds=arguments.get("timeout", ASK_SECONDS),
+            include_self=arguments.get("include_self", False),
+        )
+
+    def _broadcast(self, arguments: Arguments, _actor: Actor) -> dict[str, Any]:
+        result = self._clustering.conversation.broadcast(
+            arguments["text"],
+            arguments.get("node"),
+            include_self=arguments.get("include_self", False),
+        )
+        return {"result": result.name.lower(), "code": int(result)}
+
+    def _reply(self, arguments: Arguments, _actor: Actor) -> dict[str, Any]:
+        result = self._clustering.conversation.reply(arguments["id"], arguments["text"], self._now())
+        return {"result": result.name.lower(), "code": int(result)}
+
+    # --- changing ---------------------------------------------------------------------------
+
+    async def _leave(self, _arguments: Arguments, _actor: Actor) -> dict[str, Any]:
+        cluster = self._clustering.joined()
+        await self._clustering.close(leave=True)
+        return {"cluster": cluster.core.identity.cluster, "node": cluster.name}
+
+    def _enable(self, *, enabled: bool) -> dict[str, Any]:
+        self._clustering.joined().core.enable(enabled=enabled, now=self._now())
+        return {"enabled": enabled}
+
+    def _remove(self, arguments: Arguments, _actor: Actor) -> dict[str, Any]:
+        name, cluster = arguments["node"], self._clustering.joined()
+        if not cluster.steward.remove(name, self._now()):
+            known = name in cluster.core.membership.members
+            raise InputError(f"{name} can be reached: it is removed when it has left" if known
+                             else f"no member {name!r}")  # fmt: skip
+        return {"node": name}
+
+    def _invite(self, arguments: Arguments, actor: Actor) -> dict[str, Any]:
+        cluster = self._clustering.joined()
+        token = cluster.invite(
+            node=arguments.get("node", ""),
+            valid=arguments.get("valid", DEFAULT_VALID),
+            advertise=arguments.get("advertise", ""),
+        )
+        cluster.core.events.add(
+            cluster.core.wall(self._now()), "invited", token.node or "-", f"by {actor}"
+        )
+        return {"token": token.encode(), "expires": token.expires, "node": token.node}
+
+    def _revoke(self, arguments: Arguments, _actor: Actor) -> dict[str, Any]:
+        revocation = self._clustering.joined().revoke(arguments["node"])
+        return {"node": revocation.name, "time": revocation.time}
+
+    def _release(self, arguments: Arguments, _actor: Actor) -> dict[str, Any]:
+        count = self._clustering.sharing.release(arguments["node"], self._now())
+        return {"node": arguments["node"], "records": count}
+
+    def _drop(self, arguments: Arguments, _actor: Actor) -> dict[str, Any]:
+        count = self._clustering.sharing.drop(arguments["node"], self._now())
+        return {"node": arguments["node"], "records": count}

@@ -1,0 +1,143 @@
+"""What people see of the cluster: state, members, ways, capabilities. Looks, and changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shield.blocklist.sharing_report import sharing_json
+from shield.cluster.cluster import Cluster
+from shield.cluster.member import Member, MemberState
+from shield.clustering import Clustering
+
+__all__ = ["capabilities", "members", "status", "topology"]
+
+
+def status(clustering: Clustering, now: float) -> dict[str, Any]:
+    """The state in short."""
+    cluster = clustering.cluster
+    sharing = sharing_json(clustering.sharing)
+    if cluster is None:
+        return {"joined": False, "node": clustering.sharing.node, "sharing": sharing}
+    core = cluster.core
+    states = [member.state for member in core.membership.members.values()]
+    return {
+        "joined": True,
+        "cluster": core.identity.cluster,
+        "node": core.name,
+        "enabled": core.membership.enabled,
+        "port": cluster.carrier.port,
+        "addresses": [f"{host} {port}" for host, port in core.addresses],
+        "authority": cluster.authority is not None,
+        "certificate_expires": round(core.identity.expires, 3),
+        "members": {state.value: states.count(state) for state in MemberState},
+        "reachable": len(core.post.reachable()),
+        "revoked": sorted(revocation.name for revocation in core.revocations),
+        "invites": cluster.invites.open(core.wall(now)),
+        "blocklist": _sync(clustering, now),
+        "sharing": sharing,
+        "errors": dict(core.errors + core.post.errors),
+        "refused": dict(cluster.carrier.refused),
+        "throttled": cluster.carrier.throttled,
+        "relayed": core.post.relayed,
+        "unreachable": core.dialer.problems(),
+        "warnings": clustering.warnings(),
+    }
+
+
+def members(clustering: Clustering, now: float) -> list[dict[str, Any]]:
+    """One row for each member, this node first."""
+    cluster = clustering.joined()
+    membership = cluster.core.membership
+    own = {
+        "name": cluster.name,
+        "self": True,
+        "state": MemberState.ALIVE.value,
+        "enabled": membership.enabled,
+        "software": membership.record.software,
+        "addresses": [f"{host} {port}" for host, port in cluster.core.addresses],
+        "route": "self",
+        "certificate_expires": round(cluster.core.identity.expires, 3),
+        "authority": cluster.authority is not None,
+        **_shared(clustering, cluster.name),
+    }
+    others = sorted(membership.members.values(), key=lambda member: member.name)
+    return [own, *(_member(clustering, cluster, member, now) for member in others)]
+
+
+def topology(clustering: Clustering, now: float) -> dict[str, Any]:
+    """Who says to be connected to whom, and by which way messages of this node travel."""
+    cluster = clustering.joined()
+    membership = cluster.core.membership
+    records = [membership.record, *(member.record for member in membership.members.values())]
+    said = {record.name: dict(record.links) for record in records}
+    pairs = sorted({tuple(sorted((a, b))) for a, links in said.items() for b in links})
+    return {
+        "links": [
+            {
+                "a": a,
+                "b": b,
+                "cost": said.get(a, {}).get(b) or said.get(b, {}).get(a),
+                "both": b in said.get(a, {}) and a in said.get(b, {}),
+            }
+            for a, b in pairs
+        ],
+        "routes": [
+            {"node": name, "next_hop": route.next_hop, "cost": route.cost, "hops": route.hops}
+            for name, route in sorted(membership.routes.items())
+        ],
+        "connections": [link.as_json(now) for link in cluster.core.links],
+    }
+
+
+def capabilities(clustering: Clustering, now: float) -> list[dict[str, Any]]:
+    """What features take part, and what they have sent."""
+    post = clustering.joined().core.post
+    return [
+        {
+            "name": name,
+            "sent": stats.sent,
+            "received": stats.received,
+            "not_sent": stats.not_sent,
+            "state": _sync(clustering, now).get("state", "") if name == clustering.sharing.name else "",
+        }
+        for name, stats in post.stats.items()
+    ]
+
+
+def _member(clustering: Clustering, cluster: Cluster, member: Member, now: float) -> dict[str, Any]:
+    core = cluster.core
+    link, route = core.links.up.get(member.name), core.membership.routes.get(member.name)
+    via = None if route is None else "direct" if route.hops == 1 else f"over {route.next_hop}"
+    peer = _sync(clustering, now).get("peers", {}).get(member.name, {})
+    return {
+        "name": member.name,
+        "self": False,
+        "state": member.state.value,
+        "since": round(now - member.since, 3),
+        "enabled": member.record.enabled,
+        "software": member.record.software,
+        "addresses": [f"{host} {port}" for host, port in member.record.addresses],
+        "route": via,
+        "rtt": None if link is None or link.rtt is None else round(link.rtt, 6),
+        "clock_offset": None if link is None or link.clock_offset is None else round(link.clock_offset, 3),
+        "waiting": 0 if link is None else link.waiting,
+        "equal": peer.get("equal"),
+        "lag": peer.get("lag"),
+        "certificate_expires": round(member.certificate.not_after, 3),
+        "authority": member.certificate.authority,
+        **_shared(clustering, member.name),
+    }
+
+
+def _shared(clustering: Clustering, name: str) -> dict[str, int]:
+    """What a node gave the others, as far as it counts here."""
+    owners = clustering.sharing.owners
+    return {
+        "bans": owners.hosts[name] + owners.networks[name],
+        "saved_detections": owners.saved[name],
+    }
+
+
+def _sync(clustering: Clustering, now: float) -> dict[str, Any]:
+    sync = clustering.sharing.sync
+    return {} if sync is None else sync.status(now)

@@ -1,0 +1,123 @@
+"""Clustering: the node's part in a cluster. Joins what shares to what carries, and runs the orders.
+
+A node without an identity is in no cluster and works alone; ``start`` may be called later, when
+``shield cluster init`` or ``join`` has made one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from shield.blocklist.sharing import Sharing
+from shield.cluster.cluster import Cluster
+from shield.cluster.events import Event
+from shield.cluster.identity_files import Directory
+from shield.cluster.settings import ClusterSettings
+from shield.conversation import Conversation
+from shield.errors import InputError
+from shield.hub import Hub
+from shield.net import Network, unpack
+
+__all__ = ["Clustering", "identity_name"]
+
+EXPLAIN_SECONDS = 1.0
+"""How long ``show`` waits for the node that decided."""
+
+_log = logging.getLogger("shield")
+
+
+def identity_name(settings: ClusterSettings) -> str:
+    """Name of this node in its cluster; empty when it is in none. Raises ConfigError, SystemFailure."""
+    directory = Directory(settings.directory)
+    return directory.load().identity.name if directory.holds() else ""
+
+
+@dataclass
+class Clustering:
+    """Belongs to one node. ``addresses``: packed addresses of this machine, as they are now."""
+
+    settings: ClusterSettings
+    hub: Hub
+    sharing: Sharing
+    software: str
+    addresses: Callable[[], frozenset[bytes]]
+    cluster: Cluster | None = None
+
+    def __post_init__(self) -> None:
+        self.conversation = Conversation()
+
+    async def start_if_member(self) -> None:
+        """Take part when there is an identity; raises ConfigError or SystemFailure when that fails."""
+        if Directory(self.settings.directory).holds():
+            await self.start()
+
+    async def start(self) -> dict[str, Any]:
+        """Take part; raises ConfigError without an identity, InputError when the name is another."""
+        if self.cluster is not None:
+            raise InputError(f"this node takes part already, as {self.cluster.name}")
+        cluster = Cluster(None, self.settings, addresses=self._reachable_at(), software=self.software)
+        if cluster.name != self.sharing.node:
+            return {"restart": f"restart `shield run`: until now this node is {self.sharing.node}"}
+        cluster.core.events.follow = self._follow
+        cluster.core.on_removed = self.sharing.forget
+        self.sharing.connect(cluster.add(self.sharing))
+        self.conversation.join(cluster)
+        await cluster.start()
+        self.cluster = cluster
+        self.hub.ask_origin = self._ask_origin
+        _log.info("cluster %s: this node is %s", cluster.core.identity.cluster, cluster.name)
+        return {"cluster": cluster.core.identity.cluster, "node": cluster.name}
+
+    async def close(self, *, leave: bool = True) -> None:
+        """End all connections; with ``leave`` the others take it for a goodbye."""
+        cluster, self.cluster = self.cluster, None
+        self.hub.ask_origin = None
+        if cluster is not None:
+            self.sharing.disconnect()
+            self.conversation.part()
+            await cluster.close(leave=leave)
+
+    def joined(self) -> Cluster:
+        """The cluster, or InputError when this node is in none."""
+        if self.cluster is None:
+            raise InputError("this node is in no cluster (shield cluster init, or join)")
+        return self.cluster
+
+    def warnings(self) -> list[str]:
+        """What an operator should know, one line each."""
+        if self.cluster is None:
+            return []
+        core, found = self.cluster.core, []
+        if self.cluster.steward.problem:
+            found.append(f"cluster: the certificate cannot be renewed: {self.cluster.steward.problem}")
+        if core.membership.renamed > 2:
+            found.append(f"cluster: another node seems to use the name {core.name}")
+        for name, problem in core.dialer.problems().items():
+            found.append(f"cluster: {name} cannot be reached: {problem}")
+        return found
+
+    async def _ask_origin(self, origin: str, body: Any) -> Any:
+        if self.cluster is None:
+            return None
+        _, answers = await self.cluster.ask(
+            self.sharing.name, body, node=origin, timeout=EXPLAIN_SECONDS
+        )
+        return answers.replies.get(origin)
+
+    def _follow(self, event: Event) -> None:
+        level = logging.WARNING if event.kind in ("warning", "refused", "overflow") else logging.INFO
+        _log.log(level, "cluster: %s %s: %s", event.kind, event.node, event.text)
+        if self.hub.watchers:
+            self.hub.watchers.publish({"event": "cluster", **event.as_json()})
+
+    def _reachable_at(self) -> list[str]:
+        """Addresses of this machine that others can use: neither loopback nor link-local."""
+        networks = [Network.host(address) for address in self.addresses()]
+        usable = [n for n in networks if not any(local.contains(n) for local in _LOCAL)]
+        return [unpack(network.address) for network in sorted(usable, key=lambda n: n.version)]
+
+
+_LOCAL = tuple(Network.parse(text) for text in ("127.0.0.0/8", "169.254.0.0/16", "::1", "fe80::/10"))
