@@ -44,6 +44,8 @@ class Clustering:
     sharing: Sharing
     software: str
     addresses: Callable[[], frozenset[bytes]]
+    clock: Callable[[], float]
+    """Node time."""
     cluster: Cluster | None = None
 
     def __post_init__(self) -> None:
@@ -61,8 +63,12 @@ class Clustering:
         cluster = Cluster(None, self.settings, addresses=self._reachable_at(), software=self.software)
         if cluster.name != self.sharing.node:
             return {"restart": f"restart `shield run`: until now this node is {self.sharing.node}"}
+        now = self.clock()
+        self.sharing.records.reseal(cluster.core.identity.secret(b"blocklist"), now, cluster.core.wall(now))
+        for revocation in cluster.core.revocations:
+            self.sharing.forget(revocation.name, now)
         cluster.core.events.follow = self._follow
-        cluster.core.on_removed = self.sharing.forget
+        cluster.core.on_expelled = self.sharing.forget
         self.sharing.connect(cluster.add(self.sharing))
         self.conversation.join(cluster)
         await cluster.start()

@@ -29,6 +29,7 @@ from shield.blocklist.journal import JournalSettings
 from shield.blocklist.policy import PolicySettings
 from shield.blocklist.sharing_settings import SharingSettings
 from shield.capture.settings import CaptureSettings
+from shield.cluster.settings import ClusterSettings
 from shield.control.settings import ControlSettings
 from shield.detect.settings import DetectSettings
 from shield.durations import parse_duration
@@ -86,6 +87,7 @@ class Settings:
     blocklist: BlocklistSettings = field(default_factory=BlocklistSettings)
     allowlist: AllowlistSettings = field(default_factory=AllowlistSettings)
     journal: JournalSettings = field(default_factory=JournalSettings)
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
     sharing: SharingSettings = field(default_factory=SharingSettings)
     firewall: FirewallSettings = field(default_factory=FirewallSettings)
     control: ControlSettings = field(default_factory=ControlSettings)

@@ -6,7 +6,7 @@ that ``shield.cli`` prints and ``docs`` shows.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -30,7 +30,10 @@ Arguments = dict[str, Any]
 
 
 class NodeDispatcher:
-    """Runs commands on the parts of a node. ``reload`` reads the files again and says what changed."""
+    """Runs commands on the parts of a node. ``reload`` reads the files again and says what changed.
+
+    ``more`` are commands that others run.
+    """
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class NodeDispatcher:
         wall: Callable[[], float],
         reload: Callable[[], dict[str, Any]],
         default_duration: float,
+        more: Mapping[str, Callable[[Arguments, Actor], Any]] | None = None,
     ) -> None:
         self.hub = hub
         self.health = health
@@ -64,6 +68,7 @@ class NodeDispatcher:
             "unban": orders.unban,
             "import": orders.enter,
             "reload": lambda _a, _who: self._reload(),
+            **(more or {}),
         }
 
     async def handle(self, command: str, arguments: Arguments, actor: Actor) -> Any:

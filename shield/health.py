@@ -10,10 +10,11 @@ from typing import Any, Protocol
 from shield.blocklist.sharing import Sharing
 from shield.blocklist.sharing_report import sharing_json, sharing_short, sharing_warnings
 from shield.capture.stats import LiveStats
+from shield.clustering import Clustering
 from shield.config import Settings
 from shield.hub import Hub
 
-__all__ = ["Capture", "Health"]
+__all__ = ["Capture", "Health", "software"]
 
 DROPPED_SHARE = 0.001
 """Share of frames that the kernel may drop before it is a warning: an attack may start in them."""
@@ -39,6 +40,7 @@ class Health:
     capture: Capture
     started: float
     """Node time."""
+    clustering: Clustering | None = None
     control: Any = None
     """The counters of the control socket."""
     problems: dict[str, str] = field(default_factory=dict)
@@ -49,7 +51,7 @@ class Health:
         pipeline, live = self.hub.pipeline, self.capture.stats
         counts = pipeline.blocklist.counts()
         return {
-            "name": self.settings.node.name,
+            "name": pipeline.origin,
             "mode": self.settings.node.mode.value,
             "version": _version(),
             "uptime": round(now - self.started, 3),
@@ -118,7 +120,7 @@ class Health:
         """List what an operator should know, one line each; empty when all is well."""
         hub, live = self.hub, self.capture.stats
         found = [f"{subject}: {text}" for subject, text in self.problems.items()]
-        if not self.capture.interfaces:
+        if not self.capture.interfaces and self.settings.capture.interfaces:
             found.append("capture: no interface is open")
         if live.dropped > DROPPED_SHARE * live.received:
             found.append(
@@ -137,6 +139,8 @@ class Health:
             )
         if hub.sharing is not None:
             found += sharing_warnings(hub.sharing)
+        if self.clustering is not None:
+            found += self.clustering.warnings()
         if hub.watchers.dropped:
             found.append(f"watch: {hub.watchers.dropped:,} events were lost by slow watchers")
         return found
@@ -150,6 +154,11 @@ def _plain(stats: Any) -> dict[str, Any]:
     names = [f.name for f in fields(stats)] if is_dataclass(stats) else list(vars(stats))
     values = ((name, getattr(stats, name)) for name in names)
     return {name: dict(value) if isinstance(value, dict) else value for name, value in values}
+
+
+def software() -> str:
+    """Name and version of this program."""
+    return f"shield {_version()}"
 
 
 def _version() -> str:

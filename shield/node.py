@@ -18,12 +18,16 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from shield.background import calm_collector, in_thread, look_up, notify
+from shield.background import calm_collector, in_thread, look_up, notify, run_loop
 from shield.blocklist.allowlist import Allowlist
 from shield.blocklist.blocklist import Blocklist
 from shield.blocklist.journal import Journal
+from shield.blocklist.sharing import Sharing
 from shield.capture.addresses import own_addresses
 from shield.capture.live import LiveSource
+from shield.cluster.replicated import ReplicatedMap
+from shield.cluster_orders import ClusterOrders
+from shield.clustering import Clustering, identity_name
 from shield.config import Mode, Settings
 from shield.control.server import ControlServer
 from shield.detect.rulefiles import load_rules
@@ -31,8 +35,9 @@ from shield.dispatch import NodeDispatcher
 from shield.errors import ConfigError, ShieldError
 from shield.firewall.feed import Feed
 from shield.firewall.registry import make_backend
-from shield.health import Health
+from shield.health import Health, software
 from shield.hub import Hub
+from shield.lab import replay_into
 from shield.net import Network
 from shield.pipeline import Pipeline
 from shield.reload import apply, leave_firewall, plan
@@ -71,7 +76,7 @@ def run_node(settings: Settings, reload: Callable[[], Settings] | None = None) -
         calm_collector()
     finally:
         gc.enable()
-    asyncio.run(node.run())
+    run_loop(node.run())
 
 
 def _start_logging(level: str) -> None:
@@ -100,6 +105,7 @@ class Node:
 
     def _build(self) -> None:
         settings, now, wall = self.settings, _now(), time.time()
+        name = identity_name(settings.cluster) or settings.node.name
         rules = load_rules(settings.detect.rules, settings.detect.disabled)
         allowlist = Allowlist(settings.allowlist)
         self.source = LiveSource(settings.capture)
@@ -120,17 +126,32 @@ class Node:
             policy=settings.policy,
             blocklist=blocklist,
             allowlist=allowlist,
-            origin=settings.node.name,
+            origin=name,
             local=own_addresses(),
         )
         memory = settings.policy.escalation_memory
         for value, bans in journal.past_bans(wall - memory).items():
             pipeline.policy.remember(Network.parse(value), bans, wall)
-        self.hub = Hub(pipeline, journal, self._make_feed())
+        records = ReplicatedMap("blocklist", name, os.urandom(32), journaled=True)
+        sharing = Sharing(
+            settings.sharing,
+            records,
+            blocklist=blocklist,
+            allowlist=allowlist,
+            policy=pipeline.policy,
+            servers=pipeline.servers,
+            wall=time.time,
+            local=("cli", "import"),
+        )
+        self.hub = Hub(pipeline, journal, self._make_feed(), sharing)
         self._open.callback(self._let_go)
         self.hub.wake = self._work.set
         restored = blocklist.restore(saved.decisions, now)
-        self.health = Health(settings, self.hub, self.source, now)
+        sharing.restore(journal.load_shared(wall), now)
+        self.clustering = Clustering(
+            settings.cluster, self.hub, sharing, software(), own_addresses, _now
+        )
+        self.health = Health(settings, self.hub, self.source, now, self.clustering)
         self.dispatcher = NodeDispatcher(
             self.hub,
             self.health,
@@ -138,12 +159,16 @@ class Node:
             wall=time.time,
             reload=self.reload,
             default_duration=settings.control.ban_time,
+            more={
+                "inject": lambda arguments, _who: replay_into(self.hub, arguments["path"]),
+                **ClusterOrders(self.clustering, _now).commands,
+            },
         )
         self.control = ControlServer(settings.control, self.dispatcher)
         self.health.control = self.control.stats
         _log.info(
             "%s: mode %s, %d rules, %d bans restored, listening on %s",
-            settings.node.name, settings.node.mode.value, len(rules), restored,
+            name, settings.node.mode.value, len(rules), restored,
             ", ".join(self.source.interfaces),
         )  # fmt: skip
 
@@ -158,10 +183,12 @@ class Node:
             loop.add_signal_handler(signal.SIGHUP, self._reload_by_signal)
             loop.add_reader(self.source.fileno(), self._read)
             try:
+                await self.clustering.start_if_member()
                 await self._run_tasks()
             finally:
                 loop.remove_reader(self.source.fileno())
                 await self.control.close()
+                await self.clustering.close()
                 while self.hub.save(_now(), time.time()):
                     pass
         _log.info("stopped")

@@ -170,7 +170,7 @@ class LiveSource:
                 if name in self._settings.interfaces:
                     raise
                 failed = error
-        if not self._taps:
+        if not self._taps and self._settings.interfaces:
             raise failed or SystemFailure(f"no interface to listen on: {self.name}")
 
     def _wanted(self) -> list[str]:

@@ -44,8 +44,6 @@ class CaptureSettings:
             for port in ports
             if not 0 < port < 65536
         ]
-        if not self.interfaces:
-            problems.append("capture.interfaces: name at least one interface, or any")
         if not self.ports and not self.websocket_ports and not self.any_port:
             problems.append("capture.ports: nothing to capture without a port")
         if len(self.ports) + len(self.websocket_ports) > MAX_PORTS:

@@ -21,6 +21,7 @@ _NODE = "Node"
 COMMANDS = {
     "sniff": LazyCommand("shield.cli.sniff", "sniff", _DETECT),
     "replay": LazyCommand("shield.cli.replay", "replay", _DETECT),
+    "inject": LazyCommand("shield.cli.inject", "inject", _DETECT),
     "rules": LazyCommand("shield.cli.rules", "app", _DETECT),
     "list": LazyCommand("shield.cli.blocklist", "list_bans", _BLOCK),
     "show": LazyCommand("shield.cli.show", "show", _BLOCK),

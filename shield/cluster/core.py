@@ -94,6 +94,8 @@ class Core:
         self.dialer = Dialer(identity.name, places)
         self.on_revoked: Callable[[Revocation], None] = lambda _revocation: None
         """Called with each revocation that is new, to be kept over a restart."""
+        self.on_expelled: Callable[[str, float], None] = lambda _name, _now: None
+        """Called with the name of each node that was put out, and node time."""
         self._next_tick = self._next_capabilities = now
 
     @property
@@ -235,6 +237,7 @@ class Core:
             self.membership.remove(name)
             member.state = MemberState.LEFT
             self._changed([Change(member, None), *self.membership.recompute(now)], now)
+        self.on_expelled(name, now)
         self.post.wake()
 
     def renew(self, identity: Identity, now: float) -> None:

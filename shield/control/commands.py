@@ -133,6 +133,11 @@ _TABLE = (
         Argument("dry_run", Kind.FLAG),
     ),
     _change("reload", "Read configuration and rules again."),
+    _change(
+        "inject",
+        "Take the packets of a capture file as though an interface had seen them.",
+        Argument("path", Kind.TEXT, required=True),
+    ),
     _read("cluster.status", "This node's part in its cluster."),
     _read("cluster.members", "Members with state, way, round trip, and whether blocklists are equal."),
     _read("cluster.topology", "Connections between members and the ways of this node's messages."),
