@@ -119,7 +119,9 @@ def _member(clustering: Clustering, cluster: Cluster, member: Member, now: float
         "addresses": [f"{host} {port}" for host, port in member.record.addresses],
         "route": via,
         "rtt": None if link is None or link.rtt is None else round(link.rtt, 6),
-        "clock_offset": None if link is None or link.clock_offset is None else round(link.clock_offset, 3),
+        "clock_offset": None
+        if link is None or link.clock_offset is None
+        else round(link.clock_offset, 3),
         "waiting": 0 if link is None else link.waiting,
         "equal": peer.get("equal"),
         "lag": peer.get("lag"),

@@ -64,7 +64,9 @@ class Clustering:
         if cluster.name != self.sharing.node:
             return {"restart": f"restart `shield run`: until now this node is {self.sharing.node}"}
         now = self.clock()
-        self.sharing.records.reseal(cluster.core.identity.secret(b"blocklist"), now, cluster.core.wall(now))
+        self.sharing.records.reseal(
+            cluster.core.identity.secret(b"blocklist"), now, cluster.core.wall(now)
+        )
         for revocation in cluster.core.revocations:
             self.sharing.forget(revocation.name, now)
         cluster.core.events.follow = self._follow

@@ -19,7 +19,8 @@ class CaptureSettings:
     """Where to listen and what counts as SIP traffic."""
 
     interfaces: tuple[str, ...] = ("any",)
-    """Interfaces to listen on; ``any`` means every interface that is up, also later ones."""
+    """Interfaces to listen on; ``any`` means every interface that is up, also later ones. An empty list
+    watches nothing: such a node only blocks what other nodes of its cluster find."""
     ports: tuple[int, ...] = (5060,)
     """UDP and TCP ports that carry SIP."""
     websocket_ports: tuple[int, ...] = (5066, 8088)

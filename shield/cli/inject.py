@@ -17,7 +17,9 @@ __all__ = ["inject"]
 def inject(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="pcap or pcapng, also gzipped."),
+        typer.Argument(
+            metavar="FILE", exists=True, dir_okay=False, help="pcap or pcapng, also gzipped."
+        ),
     ],
     *,
     output: OutputOption = Output.TABLE,

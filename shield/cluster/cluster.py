@@ -39,6 +39,9 @@ __all__ = ["Cluster"]
 SAVE_SECONDS = 30.0
 """Between two looks whether addresses of members must be stored."""
 
+ANYWHERE = "0.0.0.0:0"
+"""All addresses of this host, any free port."""
+
 _log = logging.getLogger(__name__)
 _now = time.monotonic
 
@@ -46,7 +49,8 @@ _now = time.monotonic
 class Cluster:
     """One member. Making it reads the directory; raises ConfigError or SystemFailure.
 
-    ``addresses``: where others reach this host, when the settings do not say.
+    Without ``settings`` the system chooses the port, so that a program can be a member beside the
+    daemon of its host. ``addresses``: where others reach this host, when the settings do not say.
     """
 
     def __init__(
@@ -57,7 +61,7 @@ class Cluster:
         addresses: Iterable[str] = (),
         software: str = "shield",
     ) -> None:
-        settings = settings or ClusterSettings()
+        settings = settings or ClusterSettings(listen=ANYWHERE)
         if directory is not None:
             settings = replace(settings, directory=str(Path(directory).absolute()))
         self.settings = settings

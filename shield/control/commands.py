@@ -142,7 +142,9 @@ _TABLE = (
     _read("cluster.members", "Members with state, way, round trip, and whether blocklists are equal."),
     _read("cluster.topology", "Connections between members and the ways of this node's messages."),
     _read("cluster.capabilities", "Features that take part, and what they have sent."),
-    _read("cluster.events", "What happened to members and connections.", Argument("limit", Kind.INTEGER)),
+    _read(
+        "cluster.events", "What happened to members and connections.", Argument("limit", Kind.INTEGER)
+    ),
     _read("cluster.listen", "Texts of other nodes as they come.", answer=Answer.EVENTS),
     _read("cluster.ask", "Ask nodes a text and wait for the replies.", _TEXT, _TO, _TIMEOUT, _SELF),
     _read("cluster.broadcast", "Send a text to all nodes, or to one.", _TEXT, _TO, _SELF),
