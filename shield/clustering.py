@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from secrets import token_bytes
+from typing import Any, NamedTuple
 
 from shield.blocklist.sharing import Sharing
 from shield.cluster.cluster import Cluster
@@ -21,7 +22,10 @@ from shield.errors import InputError
 from shield.hub import Hub
 from shield.net import Network, unpack
 
-__all__ = ["Clustering", "identity_name"]
+__all__ = ["Clustering", "Seal", "own_seal"]
+
+PURPOSE = b"blocklist"
+"""What the secret of the seals is for."""
 
 EXPLAIN_SECONDS = 1.0
 """How long ``show`` waits for the node that decided."""
@@ -29,10 +33,23 @@ EXPLAIN_SECONDS = 1.0
 _log = logging.getLogger("shield")
 
 
-def identity_name(settings: ClusterSettings) -> str:
-    """Name of this node in its cluster; empty when it is in none. Raises ConfigError, SystemFailure."""
+class Seal(NamedTuple):
+    """Under which name this node writes records, and the secret by which it knows them again."""
+
+    name: str
+    secret: bytes
+
+
+def own_seal(settings: ClusterSettings, name: str) -> Seal:
+    """Give name and secret of the identity that this host has; without one ``name``, and any secret.
+
+    Raises ConfigError or SystemFailure when there is an identity that cannot be read.
+    """
     directory = Directory(settings.directory)
-    return directory.load().identity.name if directory.holds() else ""
+    if not directory.holds():
+        return Seal(name, token_bytes(32))
+    identity = directory.load().identity
+    return Seal(identity.name, identity.secret(PURPOSE))
 
 
 @dataclass

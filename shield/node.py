@@ -27,7 +27,7 @@ from shield.capture.addresses import own_addresses
 from shield.capture.live import LiveSource
 from shield.cluster.replicated import ReplicatedMap
 from shield.cluster_orders import ClusterOrders
-from shield.clustering import Clustering, identity_name
+from shield.clustering import Clustering, own_seal
 from shield.config import Mode, Settings
 from shield.control.server import ControlServer
 from shield.detect.rulefiles import load_rules
@@ -105,7 +105,7 @@ class Node:
 
     def _build(self) -> None:
         settings, now, wall = self.settings, _now(), time.time()
-        name = identity_name(settings.cluster) or settings.node.name
+        seal = own_seal(settings.cluster, settings.node.name)
         rules = load_rules(settings.detect.rules, settings.detect.disabled)
         allowlist = Allowlist(settings.allowlist)
         self.source = LiveSource(settings.capture)
@@ -126,13 +126,13 @@ class Node:
             policy=settings.policy,
             blocklist=blocklist,
             allowlist=allowlist,
-            origin=name,
+            origin=seal.name,
             local=own_addresses(),
         )
         memory = settings.policy.escalation_memory
         for value, bans in journal.past_bans(wall - memory).items():
             pipeline.policy.remember(Network.parse(value), bans, wall)
-        records = ReplicatedMap("blocklist", name, os.urandom(32), journaled=True)
+        records = ReplicatedMap("blocklist", *seal, journaled=True)
         sharing = Sharing(
             settings.sharing,
             records,
@@ -168,7 +168,7 @@ class Node:
         self.health.control = self.control.stats
         _log.info(
             "%s: mode %s, %d rules, %d bans restored, listening on %s",
-            name, settings.node.mode.value, len(rules), restored,
+            seal.name, settings.node.mode.value, len(rules), restored,
             ", ".join(self.source.interfaces),
         )  # fmt: skip
 

@@ -83,6 +83,22 @@ class ReplicatedMap(EntryStore):
             return None
         return key, held.stamp, round((held.until - now) * 1000), held.value, held.seal
 
+    def sealed_with(self, secret: bytes) -> bool:
+        """Whether this is the secret of what this node writes."""
+        return self._secret == secret
+
+    def reseal(self, secret: bytes, now: float, wall: float) -> None:
+        """Write anew what this node wrote, with another secret: it has got an identity."""
+        self._secret = secret
+        own = [
+            (key, Entry._make(held))
+            for bucket in self._buckets
+            for key, held in bucket.items()
+            if held[1] == self.node and held[2] > now
+        ]
+        for key, entry in own:
+            self._write(key, entry.value, entry.until - now, now, wall)
+
     # What others wrote
 
     def merge(self, origin: str, record: Record, now: float, wall: float) -> Applied | None:
