@@ -13,19 +13,25 @@ from secrets import token_bytes
 from typing import Any, NamedTuple
 
 from shield.blocklist.sharing import Sharing
+from shield.blocklist.sharing_settings import SharingSettings
 from shield.cluster.cluster import Cluster
 from shield.cluster.events import Event
 from shield.cluster.identity_files import Directory
+from shield.cluster.replicated import ReplicatedMap
 from shield.cluster.settings import ClusterSettings
 from shield.conversation import Conversation
 from shield.errors import InputError
 from shield.hub import Hub
 from shield.net import Network, unpack
+from shield.pipeline import Pipeline
 
-__all__ = ["Clustering", "Seal", "own_seal"]
+__all__ = ["Clustering", "Seal", "make_sharing", "own_seal"]
 
 PURPOSE = b"blocklist"
 """What the secret of the seals is for."""
+
+OPERATORS = ("cli", "import")
+"""Names under which an operator of this node decides."""
 
 EXPLAIN_SECONDS = 1.0
 """How long ``show`` waits for the node that decided."""
@@ -50,6 +56,22 @@ def own_seal(settings: ClusterSettings, name: str) -> Seal:
         return Seal(name, token_bytes(32))
     identity = directory.load().identity
     return Seal(identity.name, identity.secret(PURPOSE))
+
+
+def make_sharing(
+    settings: SharingSettings, seal: Seal, pipeline: Pipeline, wall: Callable[[], float]
+) -> Sharing:
+    """Make what shares a pipeline's blocklist; it works alone until it is connected."""
+    return Sharing(
+        settings,
+        ReplicatedMap("blocklist", seal.name, seal.secret, journaled=True),
+        blocklist=pipeline.blocklist,
+        allowlist=pipeline.allowlist,
+        policy=pipeline.policy,
+        servers=pipeline.servers,
+        wall=wall,
+        local=OPERATORS,
+    )
 
 
 @dataclass

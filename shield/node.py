@@ -22,12 +22,10 @@ from shield.background import calm_collector, in_thread, look_up, notify, run_lo
 from shield.blocklist.allowlist import Allowlist
 from shield.blocklist.blocklist import Blocklist
 from shield.blocklist.journal import Journal
-from shield.blocklist.sharing import Sharing
 from shield.capture.addresses import own_addresses
 from shield.capture.live import LiveSource
-from shield.cluster.replicated import ReplicatedMap
 from shield.cluster_orders import ClusterOrders
-from shield.clustering import Clustering, own_seal
+from shield.clustering import Clustering, make_sharing, own_seal
 from shield.config import Mode, Settings
 from shield.control.server import ControlServer
 from shield.detect.rulefiles import load_rules
@@ -132,17 +130,7 @@ class Node:
         memory = settings.policy.escalation_memory
         for value, bans in journal.past_bans(wall - memory).items():
             pipeline.policy.remember(Network.parse(value), bans, wall)
-        records = ReplicatedMap("blocklist", *seal, journaled=True)
-        sharing = Sharing(
-            settings.sharing,
-            records,
-            blocklist=blocklist,
-            allowlist=allowlist,
-            policy=pipeline.policy,
-            servers=pipeline.servers,
-            wall=time.time,
-            local=("cli", "import"),
-        )
+        sharing = make_sharing(settings.sharing, seal, pipeline, time.time)
         self.hub = Hub(pipeline, journal, self._make_feed(), sharing)
         self._open.callback(self._let_go)
         self.hub.wake = self._work.set
