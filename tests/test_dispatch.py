@@ -20,7 +20,11 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.journal.close()
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
+HERE = sorted(name for name in COMMANDS if name != "inject" and not name.startswith("cluster."))
+"""The node adds the others, see test_lab.py and test_clustering.py."""
+
+
+@pytest.mark.parametrize("name", HERE)
 def test_every_command_is_answered(bench: Bench, name: str) -> None:
     """The whole table of commands is implemented, and each works with what it requires only."""
     arguments: dict[str, Any] = {
