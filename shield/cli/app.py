@@ -35,7 +35,7 @@ COMMANDS = {
     "watch": LazyCommand("shield.cli.status", "watch", _NODE),
     "reload": LazyCommand("shield.cli.status", "reload", _NODE),
     "firewall": LazyCommand("shield.cli.firewall", "app", _NODE),
-    "cluster": LazyCommand("shield.cli.cluster_setup", "app", _NODE),
+    "cluster": LazyCommand("shield.cli.cluster", "app", _NODE),
     "config": LazyCommand("shield.cli.config", "app", _NODE),
 }
 """Command name to where it lives; the order is the order of the help."""

@@ -13,13 +13,23 @@ from typing import Annotated, Any
 
 import typer
 
+from shield.cli.cluster_daemon import (
+    RESTART,
+    NodeArgument,
+    ask_cluster,
+    checked,
+    checked_node,
+    complete_node,
+    confirm,
+    is_unknown,
+)
 from shield.cli.daemon import ask
-from shield.cli.group import CONTEXT, FAILURE, commands, complain
+from shield.cli.group import FAILURE, complain
 from shield.cli.options import Output, OutputOption, SocketOption, as_duration, configured
 from shield.cli.render import seconds, write_json, write_plain
-from shield.errors import InputError, ShieldError, SystemFailure
+from shield.errors import ShieldError, SystemFailure
 
-__all__ = ["app", "init", "invite", "join", "revoke"]
+__all__ = ["init", "invite", "join", "revoke"]
 
 NodeOption = Annotated[
     str,
@@ -49,10 +59,7 @@ AdvertiseOption = Annotated[
     ),
 ]
 
-app = commands("Nodes that share their blocklists: init, invite, join, revoke.")
 
-
-@app.command("init", context_settings=CONTEXT)
 def init(
     *,
     name: Annotated[
@@ -76,8 +83,8 @@ def init(
     from shield.cluster.identity_files import Directory
     from shield.cluster.names import check_name
 
-    cluster = _checked(check_name, name, "cluster name")
-    own = _checked(check_name, node or _default_node())
+    cluster = checked(check_name, name, "cluster name")
+    own = checked(check_name, node or _default_node())
     place = Directory(_directory(directory))
     address = _address(advertise)
     authority, identity = create(cluster, own, clock.time())
@@ -91,7 +98,6 @@ def init(
     _report(result, lines, _start(socket), output, last=last)
 
 
-@app.command("join", context_settings=CONTEXT)
 def join(
     token: Annotated[
         str,
@@ -118,8 +124,8 @@ def join(
     from shield.cluster.tokens import JoinToken
 
     text = sys.stdin.read(MAX_INPUT) if token == "-" else token  # noqa: S105 - no password
-    parsed = _checked(JoinToken.parse, text)
-    own = _checked(check_name, node or parsed.node or _default_node())
+    parsed = checked(JoinToken.parse, text)
+    own = checked(check_name, node or parsed.node or _default_node())
     place = Directory(_directory(directory))
     tell = (lambda line: typer.echo(line, err=True)) if output is Output.TABLE else (lambda _line: None)
     joined = fetch(parsed, place, own, tell=tell)
@@ -134,7 +140,6 @@ def join(
     _report(result, lines, _start(socket), output)
 
 
-@app.command("invite", context_settings=CONTEXT)
 def invite(
     node: Annotated[
         str,
@@ -143,6 +148,7 @@ def invite(
             metavar="NODE",
             help="Name that the new node must have; may be that of a node to replace.",
             show_default=False,
+            autocompletion=complete_node,
         ),
     ] = "",
     valid: Annotated[
@@ -160,13 +166,13 @@ def invite(
 
     Example: `shield cluster invite --node pbx-2 --valid 1h`
     """
-    from shield.cluster.names import check_name
-
     if node:
-        _checked(check_name, node)
+        checked_node(node)
     _address(advertise)
     time = as_duration(valid, "--valid")
-    answer = _ask(socket, "cluster.invite", node=node or None, valid=time, advertise=advertise or None)
+    answer = ask_cluster(
+        socket, "cluster.invite", node=node or None, valid=time, advertise=advertise or None
+    )
     command = f"shield cluster join {answer['token']}"
     if output is Output.JSON:
         write_json({**answer, "command": command})
@@ -180,9 +186,8 @@ def invite(
         )
 
 
-@app.command("revoke", context_settings=CONTEXT)
 def revoke(
-    node: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.")],
+    node: NodeArgument,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     output: OutputOption = Output.TABLE,
     socket: SocketOption = "",
@@ -194,16 +199,10 @@ def revoke(
 
     Example: `shield cluster revoke pbx-2`
     """
-    from shield.cluster.names import check_name
-
-    _checked(check_name, node)
+    checked_node(node)
     question = f"Put {node} out of the cluster? It can come back only with a new token."
-    if not yes:
-        if not _at_terminal():
-            raise typer.BadParameter(f"{node} would be put out for good; --yes says that this is meant")
-        if not typer.confirm(question):
-            raise typer.Exit(FAILURE)
-    answer = _ask(socket, "cluster.revoke", node=node)
+    confirm(question, f"{node} would be put out for good", yes=yes)
+    answer = ask_cluster(socket, "cluster.revoke", node=node)
     if output is Output.JSON:
         write_json(answer)
     else:
@@ -215,24 +214,21 @@ def revoke(
 MAX_INPUT = 65_536
 """Characters of standard input that may hold a token: more is no token."""
 
-_RESTART = "restart `shield run` to take part"
 _NOT_RUNNING = "start `shield run` to take part"
-
-
-def _at_terminal() -> bool:
-    return sys.stdin.isatty()
 
 
 def _start(socket: str) -> tuple[str, str]:
     """Tell a running daemon to take part; give a word for programs and a line for people."""
     try:
-        ask(socket, "cluster.start")
+        answer = ask(socket, "cluster.start")
     except SystemFailure:
         return "not running", _NOT_RUNNING
     except ShieldError as error:
-        if _is_unknown(error):
-            return "restart needed", _RESTART
+        if is_unknown(error):
+            return "restart needed", RESTART
         return "failed", str(error)
+    if answer.get("restart"):  # the node's name is in its journal and its bans: it cannot change now
+        return "restart needed", str(answer["restart"])
     return "started", "the daemon takes part from now on"
 
 
@@ -254,33 +250,10 @@ def _report(
         raise typer.Exit(FAILURE)
 
 
-def _ask(socket: str, command: str, **arguments: Any) -> Any:
-    try:
-        return ask(socket, command, **arguments)
-    except InputError as error:
-        if _is_unknown(error):
-            raise InputError(f"the daemon that runs knows no clusters; {_RESTART}") from None
-        raise
-
-
-def _is_unknown(error: ShieldError) -> bool:
-    """Whether a daemon that is older than this command answered."""
-    return "unknown command" in str(error)
-
-
-def _checked(check: Any, *values: str) -> Any:
-    """Give what ``check`` gives; a wrong value is wrong usage."""
-    try:
-        return check(*values)
-    except InputError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
 def _address(text: str) -> tuple[str, int] | None:
     from shield.cluster.settings import parse_address
 
-    found: tuple[str, int] | None = _checked(parse_address, text) if text else None
-    return found
+    return checked(parse_address, text) if text else None
 
 
 def _directory(option: Path | None) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
@@ -10,10 +10,12 @@ import typer
 from shield.cli.group import FAILURE, complain
 from shield.cli.options import Output, socket_path
 from shield.cli.render import seconds, write_json
-from shield.control.client import Client
+from shield.control.client import TIMEOUT, Client
 
-__all__ = ["ask", "connect", "finish"]
+__all__ = ["ask", "connect", "finish", "follow"]
 
+QUIET_SECONDS = 7 * 86_400.0
+"""Events may be so far apart; somebody who follows them waits until interrupted."""
 
 NAMED = 40
 """Values that people are told one by one; plain and JSON output name all."""
@@ -24,10 +26,19 @@ def connect(socket: str) -> Client:
     return Client(socket_path(socket))
 
 
-def ask(socket: str, command: str, **arguments: Any) -> Any:
-    """Ask one question; raises a ShieldError that is fit to be shown."""
-    with connect(socket) as client:
+def ask(socket: str, command: str, *, wait: float = 0.0, **arguments: Any) -> Any:
+    """Ask one question; raises a ShieldError that is fit to be shown.
+
+    ``wait``: seconds that the daemon needs for the answer beyond what it needs for any other.
+    """
+    with Client(socket_path(socket), timeout=TIMEOUT + wait) as client:
         return client.call(command, **arguments)
+
+
+def follow(socket: str, command: str, **arguments: Any) -> Iterator[Any]:
+    """Give events as they come, however long it is until the first one."""
+    with Client(socket_path(socket), timeout=QUIET_SECONDS) as client:
+        yield from client.stream(command, **arguments)
 
 
 def finish(answer: Any, output: Output, *, done: str) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "INTERRUPTED",
     "USAGE",
     "LazyCommand",
+    "LazyGroup",
     "RootGroup",
     "commands",
     "complain",
@@ -69,8 +70,8 @@ class LazyCommand(NamedTuple):
     """Heading in the help under which it is shown."""
 
 
-class RootGroup(TyperGroup):
-    """``shield``: knows its commands by name only until one is needed."""
+class LazyGroup(TyperGroup):
+    """Commands that are known by name only until one is needed."""
 
     table: Mapping[str, LazyCommand] = {}
 
@@ -102,6 +103,10 @@ class RootGroup(TyperGroup):
             close = get_close_matches(name, self.table, n=1)
             ctx.fail(f"no command {name!r}" + (f", did you mean {close[0]!r}?" if close else ""))
         return super().resolve_command(ctx, args)
+
+
+class RootGroup(LazyGroup):
+    """``shield`` itself."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; what it raises on purpose becomes a line and an exit code."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from shield.cli.daemon import ask, connect
+from shield.cli.daemon import ask, follow
 from shield.cli.group import FAILURE
 from shield.cli.options import FilterArgument, Output, OutputOption, SocketOption, as_filter
 from shield.cli.render import (
@@ -23,10 +23,10 @@ from shield.cli.render import (
     write_plain,
 )
 
-__all__ = ["event_line", "reload", "status", "status_lines", "watch"]
+__all__ = ["event_line", "flatten", "reload", "status", "status_lines", "watch"]
 
 _DURATIONS = frozenset({"uptime", "lag", "retry_wait", "age"})
-_KINDS = ("alert", "change")
+_KINDS = ("alert", "change", "cluster")
 
 
 def status(
@@ -43,7 +43,7 @@ def status(
     if output is Output.JSON:
         write_json(answer)
     elif output is Output.PLAIN:
-        write_plain(({"key": k, "value": v} for k, v in _flatten(answer)), ("key", "value"))
+        write_plain(({"key": k, "value": v} for k, v in flatten(answer)), ("key", "value"))
     else:
         _print_lines(answer)
         for warning in warnings:
@@ -69,7 +69,7 @@ def status_lines(answer: Mapping[str, Any]) -> Iterable[str]:
     for key, value in plain.items():
         yield f"{key.replace('_', ' '):<{width}}{_value(key, value)}"
     for key, value in parts.items():
-        pairs = ((k, v) for k, v in _flatten(value) if v not in (None, "", [], {}))
+        pairs = ((k, v) for k, v in flatten(value) if v not in (None, "", [], {}))
         text = ", ".join(f"{k.replace('_', ' ')} {_value(k, v)}" for k, v in pairs)
         yield f"{key.replace('_', ' '):<{width}}{text or '-'}"
 
@@ -88,10 +88,11 @@ def _value(key: str, value: Any) -> str:
     return printable(str(value)) if value is not None else "-"
 
 
-def _flatten(data: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
+def flatten(data: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Give every value with its path, joined by dots."""
     if isinstance(data, Mapping):
         for key, value in data.items():
-            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+            yield from flatten(value, f"{prefix}.{key}" if prefix else str(key))
     else:
         yield prefix, data
 
@@ -101,7 +102,12 @@ def watch(
     *,
     kind: Annotated[
         list[str] | None,
-        typer.Option("--kind", "-k", help="Only alert or only change.", show_default=False),
+        typer.Option(
+            "--kind",
+            "-k",
+            help="Only alert, change or cluster; without it alert and change.",
+            show_default=False,
+        ),
     ] = None,
     count: Annotated[
         int, typer.Option("--count", "-n", min=0, metavar="N", help="End after N events; 0 goes on.")
@@ -118,8 +124,8 @@ def watch(
         raise typer.BadParameter(f"--kind: {wrong[0]!r} is not one of {', '.join(_KINDS)}")
     text = as_filter(terms)
     seen = 0
-    with contextlib.suppress(KeyboardInterrupt), connect(socket) as client:
-        for event in client.stream("watch", filter=text or None, kinds=kind or None):
+    with contextlib.suppress(KeyboardInterrupt):
+        for event in follow(socket, "watch", filter=text or None, kinds=kind or None):
             _print_event(event, output)
             seen += 1
             if seen == count:
@@ -138,7 +144,10 @@ def _print_event(event: Mapping[str, Any], output: Output) -> None:
 
 
 def _event(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring alert and change under the same keys."""
+    """Bring alerts, changes and events of the cluster under the same keys."""
+    if event.get("event") == "cluster":
+        named = {"value": event.get("node"), "scenario": event.get("kind"), "reason": event.get("text")}
+        return {"time": event.get("time"), "event": "cluster", "proof": "", "duration": None, **named}
     keys = ("time", "value", "scenario", "proof", "duration")
     what = "alert" if event.get("event") == "alert" else event.get("change")
     return {

@@ -11,27 +11,8 @@ from typing import Any
 import pytest
 
 from shield.cluster.identity_files import Directory
-from shield.control import commands
-from shield.control.commands import Answer, Argument, Command, Kind
 from shield.errors import InputError
 from tests.cluster.test_join import Site
-
-
-@pytest.fixture(autouse=True)
-def new_commands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A daemon that knows clusters, whatever the table holds."""
-    text, number = Kind.TEXT, Kind.NUMBER
-    table = {
-        "cluster.start": (),
-        "cluster.invite": (
-            Argument("node", text),
-            Argument("valid", number),
-            Argument("advertise", text),
-        ),
-        "cluster.revoke": (Argument("node", text, required=True),),
-    }
-    known = {name: Command(name, "", args, Answer.VALUE, changes=True) for name, args in table.items()}
-    monkeypatch.setattr(commands, "COMMANDS", {**commands.COMMANDS, **known})
 
 
 @pytest.fixture
@@ -106,6 +87,20 @@ def test_an_older_daemon_must_be_restarted(shield: Any, daemon: Any, place: Dire
     assert result.exit_code == 0
     assert "restart `shield run` to take part" in result.stdout
     assert place.holds()
+
+
+def test_a_daemon_with_another_name_must_be_restarted(
+    shield: Any, daemon: Any, place: Directory
+) -> None:
+    """A daemon cannot change its name while it runs: it says so, and that is no failure."""
+    why = "restart `shield run`: until now this node is pbx-9"
+    daemon.answers["cluster.start"] = {"restart": why}
+    result = shield("cluster", "init", "-o", "json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["daemon"] == "restart needed"
+    result = shield("cluster", "init", "--directory", f"{place.path}2")
+    assert result.exit_code == 0
+    assert why in result.stdout.splitlines()
 
 
 def test_a_daemon_that_cannot_take_part_fails_the_command(
@@ -256,7 +251,7 @@ def test_revoke_asks_first(
     shield: Any, daemon: Any, monkeypatch: pytest.MonkeyPatch, said: str, code: int, asked: int
 ) -> None:
     """On a terminal a node is put out only after a yes."""
-    monkeypatch.setattr("shield.cli.cluster_setup._at_terminal", lambda: True)
+    monkeypatch.setattr("shield.cli.cluster_daemon._at_terminal", lambda: True)
     result = shield("cluster", "revoke", "b", stdin=said)
     assert result.exit_code == code
     assert len(daemon.calls) == asked

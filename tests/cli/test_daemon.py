@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import typer
 
-from shield.cli.daemon import ask, finish
+from shield.cli.daemon import ask, finish, follow
 from shield.cli.options import Output
 from shield.errors import SystemFailure
 
@@ -22,6 +25,34 @@ def test_ask_without_daemon() -> None:
     """SystemFailure that says so."""
     with pytest.raises(SystemFailure, match="not running"):
         ask("/nonexistent/s.sock", "status")
+
+
+def test_events_may_be_far_apart(daemon: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who follows events waits for the first one longer than a command for its answer."""
+
+    async def later() -> AsyncIterator[dict[str, Any]]:
+        await asyncio.sleep(0.3)
+        yield {"event": "alert"}
+
+    daemon.answers["watch"] = lambda _arguments: later()
+    monkeypatch.setattr("shield.cli.daemon.TIMEOUT", 0.1)
+    assert list(follow(daemon.socket, "watch")) == [{"event": "alert"}]
+
+
+def test_an_answer_may_take_the_time_that_was_asked_for(
+    daemon: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question to other nodes takes longer than one to the daemon."""
+
+    def slowly(_arguments: Any) -> dict[str, Any]:
+        time.sleep(0.3)
+        return {}
+
+    daemon.answers["cluster.ask"] = slowly
+    monkeypatch.setattr("shield.cli.daemon.TIMEOUT", 0.1)
+    with pytest.raises(SystemFailure, match="did not answer"):
+        ask(daemon.socket, "cluster.ask", text="x")
+    assert ask(daemon.socket, "cluster.ask", text="x", wait=5.0) == {}
 
 
 def test_finish_says_when_nothing_happened(capsys: Any) -> None:

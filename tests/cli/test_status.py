@@ -87,6 +87,18 @@ def test_watch_refuses_what_it_does_not_know(shield: Any, daemon: Any) -> None:
     assert daemon.calls == []
 
 
+def test_watch_shows_the_cluster_when_asked(shield: Any, daemon: Any) -> None:
+    """Events of the cluster name the node, what it was, and the text."""
+    event = {"event": "cluster", "time": 1.0, "kind": "member", "node": "pbx-2", "text": "dead"}
+    daemon.answers["watch"] = [event]
+    [line] = shield("watch", "--kind", "cluster").stdout.splitlines()
+    assert line.split()[2:] == ["cluster", "pbx-2", "member", "(dead)"]
+    assert daemon.calls == [("watch", {"kinds": ["cluster"]})]
+    assert (
+        shield("watch", "-k", "cluster", "-o", "plain").stdout == "1.0\tcluster\tpbx-2\tmember\t\tdead\n"
+    )
+
+
 def test_an_event_with_gaps_is_still_a_line() -> None:
     """A newer daemon's events do not break an older command."""
     assert "fresh" in event_line({"event": "change", "change": "fresh"})
