@@ -149,8 +149,9 @@ def _held(origins: Mapping[str, Answer]) -> Iterator[tuple[str, str, str]]:
     for origin, of in origins.items():
         for why, count in (of.get("not_applied") or {}).items():
             if why == "held" and count:
-                do = f"`shield cluster release {origin}` applies them, `drop {origin}` takes them back"
-                yield "held", f"{plural(count, 'record')} of {origin} beyond its budget; {do}", "yellow"
+                yield "held", f"{plural(count, 'record')} of {origin} beyond its budget", "yellow"
+                yield "", f"`shield cluster release {origin}` applies them", ""
+                yield "", f"`shield cluster drop {origin}` takes them back", ""
             elif count:
                 others[why] = others.get(why, 0) + count
     if others:

@@ -198,6 +198,7 @@ def _print_event(event: Row, output: Output) -> None:
 
 def event_line(event: Row) -> str:
     """One event for people, broken at the edge of the terminal."""
-    head = f"{local_time(event.get('time'))}  {event.get('kind')!s:<8}  "
-    line = wrap(printable(f"{head}{dash(event.get('node'))}: {event.get('text')}"), 4)
+    node = f"{event['node']}: " if event.get("node") else ""
+    head = f"{local_time(event.get('time'))}  {event.get('kind')!s:<8}  {node}"
+    line = wrap(printable(f"{head}{event.get('text')}"), 4)
     return paint(line, "yellow") if event.get("kind") in _ALARMING else line
