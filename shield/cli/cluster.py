@@ -42,12 +42,13 @@ class _Cluster(LazyGroup):
     table = COMMANDS
 
 
-app = commands("", cls=_Cluster)
+app = commands(
+    "Nodes that share their blocklists: what one has confirmed, all of them block.\n\n"
+    "Two commands add a host: `shield cluster invite` here, and there the one that it prints.",
+    cls=_Cluster,
+)
 
 
 @app.callback()
 def _cluster() -> None:
-    """Nodes that share their blocklists: what one has confirmed, all of them block.
-
-    Two commands add a host: `shield cluster invite` here, and there the one that it prints.
-    """
+    """Be a group of commands: typer wants one function, if only for that."""

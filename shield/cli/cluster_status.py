@@ -99,7 +99,7 @@ def status_rows(answer: Answer, wall: float) -> Iterator[tuple[str, str, str]]:
 
 
 def _node(answer: Answer) -> str:
-    places = ", ".join(answer.get("addresses") or ())
+    places = ", ".join(place.replace(" ", " port ") for place in answer.get("addresses") or ())
     reached = f", reached at {places}" if places else f", listens on port {answer.get('port')}"
     return f"{answer.get('node')}{', holds the authority' if answer.get('authority') else ''}{reached}"
 

@@ -11,7 +11,6 @@ from shield.cli.cluster_daemon import ask_cluster
 from shield.cli.options import Output, OutputOption, SocketOption
 from shield.cli.render import (
     Column,
-    emit,
     fit,
     plural,
     printable,
@@ -19,6 +18,7 @@ from shield.cli.render import (
     wrap,
     write_json,
     write_plain,
+    write_table,
 )
 
 __all__ = ["matrix", "missing", "topology"]
@@ -75,7 +75,7 @@ def _print(links: Sequence[Row], routes: Sequence[Row]) -> None:
     indirect = [route for route in routes if route.get("hops", 1) > 1]
     if indirect:
         typer.echo("")
-        emit(indirect, _ROUTES, Output.TABLE)
+        write_table(indirect, _ROUTES)
         typer.echo("")
     one_sided = sum(not link["both"] for link in links)
     parts = [plural(len(nodes), "node"), plural(len(links), "connection")]

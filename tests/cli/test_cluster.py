@@ -31,6 +31,7 @@ def test_every_command_has_formats_for_scripts(name: str, shield: Any) -> None:
 def test_help_lists_every_command(shield: Any) -> None:
     """Without a command the help names them all."""
     shown = shield("cluster").stdout
+    assert "Nodes that share their blocklists" in shown
     assert [name for name in COMMANDS if name not in shown] == []
 
 

@@ -59,7 +59,7 @@ def test_status_is_readable(shield: Any, daemon: Any, answer: Any) -> None:
     assert result.exit_code == 0
     shown = lines_of(result.stdout)
     assert shown["cluster"] == "voip"
-    assert shown["node"] == "pbx-1, holds the authority, reached at 192.0.2.1 7170"
+    assert shown["node"] == "pbx-1, holds the authority, reached at 192.0.2.1 port 7170"
     assert shown["members"] == "3: 3 alive; 2 can be reached"
     assert shown["blocklist"] == "synced, equal with 2 of 2 nodes"
     assert shown["certificate"].startswith("ends in 8w 4d (")
