@@ -123,9 +123,11 @@ class Clustering:
         cluster, self.cluster = self.cluster, None
         self.hub.ask_origin = None
         if cluster is not None:
-            self.sharing.disconnect()
-            self.conversation.part()
-            await cluster.close(leave=leave)
+            try:
+                await cluster.close(leave=leave)
+            finally:
+                self.sharing.disconnect()
+                self.conversation.part()
 
     def joined(self) -> Cluster:
         """The cluster, or InputError when this node is in none."""

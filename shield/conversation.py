@@ -20,8 +20,8 @@ __all__ = ["CAPABILITY", "Conversation"]
 
 CAPABILITY = "script"
 
-MAX_TEXT = 16_384
-"""Octets of a text: a line of a script, not a file."""
+MAX_TEXT = 4096
+"""Characters of a text, as in the control protocol: a line of a script, not a file."""
 
 MAX_OPEN = 1000
 """Requests that wait for ``reply``; the oldest goes first."""
@@ -86,7 +86,7 @@ class Conversation:
         number = 0
         if incoming.kind is Kind.REQUEST:
             if not self.watchers:
-                raise RemoteError("nobody_listens", "nobody listens on this node")
+                raise RemoteError("nobody listens on this node")
             self._last += 1
             number = self._last
             self._open[number] = incoming
@@ -104,12 +104,12 @@ class Conversation:
 
 
 def _checked(text: str) -> str:
-    if len(text.encode()) > MAX_TEXT:
-        raise InputError(f"a text is at most {MAX_TEXT} octets long")
+    if len(text) > MAX_TEXT:
+        raise InputError(f"a text is at most {MAX_TEXT} characters long")
     return text
 
 
 def _shown(body: Any) -> str:
     """A text for a terminal; what a program sent that is none is shown as Python writes it."""
     text = body if isinstance(body, str) else repr(body)
-    return "".join(c if c.isprintable() else "?" for c in text[:MAX_TEXT])
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text[:MAX_TEXT])

@@ -14,9 +14,6 @@ from shield.control.client import TIMEOUT, Client
 
 __all__ = ["ask", "connect", "finish", "follow"]
 
-QUIET_SECONDS = 7 * 86_400.0
-"""Events may be so far apart; somebody who follows them waits until interrupted."""
-
 NAMED = 40
 """Values that people are told one by one; plain and JSON output name all."""
 
@@ -37,7 +34,7 @@ def ask(socket: str, command: str, *, wait: float = 0.0, **arguments: Any) -> An
 
 def follow(socket: str, command: str, **arguments: Any) -> Iterator[Any]:
     """Give events as they come, however long it is until the first one."""
-    with Client(socket_path(socket), timeout=QUIET_SECONDS) as client:
+    with Client(socket_path(socket)) as client:
         yield from client.stream(command, **arguments)
 
 

@@ -85,6 +85,8 @@ class Client:
                 raise self._lost(again) from None
         except OSError as error:
             raise self._lost(error) from None
+        if request.command.answer is Answer.EVENTS and self._socket is not None:
+            self._socket.settimeout(None)  # nobody knows when something happens
         return self._read()
 
     def _items(self, request: Request) -> Iterator[Any]:
@@ -92,8 +94,6 @@ class Client:
         endless = request.command.answer is Answer.EVENTS
         try:
             while True:
-                if endless and self._socket is not None:
-                    self._socket.settimeout(None)
                 yield from line.data
                 if not line.more:
                     break

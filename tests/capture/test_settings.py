@@ -23,7 +23,6 @@ def test_defaults_listen_everywhere_for_sip() -> None:
         ({"ports": (0,)}, "capture.ports"),
         ({"ports": (65536,)}, "capture.ports"),
         ({"websocket_ports": (-1,)}, "capture.websocket_ports"),
-        ({"interfaces": ()}, "capture.interfaces"),
         ({"ports": (), "websocket_ports": ()}, "capture.ports"),
         ({"ports": tuple(range(1, MAX_PORTS + 2))}, "capture.ports"),
         ({"buffer_bytes": 1}, "capture.buffer_bytes"),
