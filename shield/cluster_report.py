@@ -124,7 +124,7 @@ def _member(clustering: Clustering, cluster: Cluster, member: Member, now: float
         else round(link.clock_offset, 3),
         "waiting": 0 if link is None else link.waiting,
         "equal": peer.get("equal"),
-        "lag": peer.get("lag"),
+        "lag": peer.get("equal_age"),
         "certificate_expires": round(member.certificate.not_after, 3),
         "authority": member.certificate.authority,
         **_shared(clustering, member.name),
