@@ -52,6 +52,9 @@ _SIGNED = b"shield signed\x00"
 # In front of what a node signs, so that no such signature can be passed off as one that its key made
 # for a TLS handshake or a certificate request.
 
+_ED25519 = bytes.fromhex("300506032b6570034100")
+"""Algorithm identifier (RFC 8410) and head of the signature at the end of a certificate."""
+
 _PURPOSES = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
 
 PrivateKey = Ed25519PrivateKey
@@ -287,7 +290,12 @@ class Identity:
 def _load(der: bytes) -> x509.Certificate:
     if len(der) > MAX_CERTIFICATE:
         raise RemoteError("certificate", f"longer than {MAX_CERTIFICATE} octets")
-    return x509.load_der_x509_certificate(der)
+    certificate = x509.load_der_x509_certificate(der)
+    # The signature does not cover the octets around itself: they must be the usual ones, so that
+    # one certificate has one spelling.
+    if not der.endswith(_ED25519 + certificate.signature):
+        raise RemoteError("certificate", "not signed with Ed25519")
+    return certificate
 
 
 def _common_name(subject: x509.Name) -> str:

@@ -204,7 +204,7 @@ def test_a_member_that_does_not_read_holds_up_nobody(tmp_path: Path) -> None:
     async def main() -> None:
         prepare(tmp_path, "a", "b", "deaf")
         a = await start(tmp_path, "a", send_budget=1 << 20, link_timeout=4.0)
-        b = await start(tmp_path, "b", a)
+        b = await start(tmp_path, "b", a, link_timeout=60.0)
         async with await closing(a, b):
             await together(a, b)
             got: list[Incoming] = []
@@ -219,11 +219,15 @@ def test_a_member_that_does_not_read_holds_up_nobody(tmp_path: Path) -> None:
             writer.transport.pause_reading()  # type: ignore[attr-defined]
             link = a.core.links.up["deaf"]
             sent = 0
+
+            async def arrived() -> None:
+                await until(lambda: len(got) == sent)
+
             while not link.stats.dropped:
                 assert sent < 1000
                 a.broadcast("test", b"x" * 50_000)
                 sent += 1
-                await until(lambda: len(got) == sent)
+                await arrived()
                 assert link.waiting <= 1 << 20
             await until(lambda: "deaf" not in a.core.links.up, 20)
             assert reader
