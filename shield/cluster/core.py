@@ -114,16 +114,21 @@ class Core:
 
     # --- connections ------------------------------------------------------------------------
 
-    def connected(self, certificate: bytes, *, dialed: bool, now: float) -> Link:
+    def connected(
+        self, certificate: bytes, *, dialed: bool, now: float, expected: str | None = None
+    ) -> Link:
         """A connection whose TLS handshake is done; ``certificate`` is the peer's (DER).
 
-        Raises RemoteError when that peer is not wanted; the carrier then closes the connection.
+        ``expected``: who must be there; a member may have told a wrong address, or another's. Raises
+        RemoteError when that peer is not wanted; the carrier then closes the connection.
         """
         try:
             peer = Certificate.read(certificate, self.identity.authority)
             peer.check(self.wall(now), self.revocations.times)
             if peer.name == self.name:
                 raise RemoteError("self", self.name)
+            if expected is not None and peer.name != expected:
+                raise RemoteError("wrong_node", f"{peer.name} answers at an address of {expected}")
             rival = self.links.rival(peer.name, dialed=dialed, now=now)
             if rival is not None:
                 self._end(rival, "replaced by a newer connection", now)

@@ -43,15 +43,15 @@ class Links:
     def rival(self, peer: str, *, dialed: bool, now: float) -> Link | None:
         """Give the connection to the same peer that a new one replaces.
 
-        Both ends must keep the same of two: that dialed by the name that comes first; of two in one
-        direction the newer one, for the peer has lost the other. Raises RemoteError("duplicate") when
-        the new one is not wanted.
+        Both ends must keep the same of two: that dialed by the name that comes first. A peer that
+        dials twice has lost the first; that we dial twice is somebody's wrong address. Raises
+        RemoteError("duplicate") when the new one is not wanted.
         """
         rival = self.up.get(peer) or next((link for link in self.opening if link.peer == peer), None)
-        if rival is None or rival.dialed is dialed:
+        if rival is None or rival.silent(now) >= 2 * self._settings.ping_interval:
             return rival
         ours_wins = min(self._own, peer) == self._own
-        if dialed is not ours_wins and rival.silent(now) < 2 * self._settings.ping_interval:
+        if dialed if rival.dialed is dialed else dialed is not ours_wins:
             raise RemoteError("duplicate", peer)
         return rival
 

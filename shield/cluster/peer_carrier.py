@@ -151,7 +151,7 @@ class PeerCarrier:
 
     async def _dial(self, attempt: Attempt) -> None:
         assert self._loop is not None
-        peer, raw = Peer(self, dialed=True), None
+        peer, raw = Peer(self, dialed=True, expected=attempt.name), None
         host, port = attempt.address
         name, problem = None, ""
         try:
@@ -172,8 +172,6 @@ class PeerCarrier:
         finally:
             if raw is not None and not peer.greeted_once:
                 raw.abort()
-        if name and attempt.name and name != attempt.name:
-            problem = f"{host}:{port} is {name}"
         self.core.dialer.ended(attempt, name, problem, _now())
 
     # --- bytes ------------------------------------------------------------------------------

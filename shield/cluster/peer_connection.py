@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from shield.cluster.core import Core
+from shield.cluster.identity import Certificate
 from shield.cluster.link import Link
 from shield.errors import RemoteError
 
@@ -81,9 +82,11 @@ class Greeter(asyncio.Protocol):
 class Peer(asyncio.Protocol):
     """One connection after its TLS handshake."""
 
-    def __init__(self, carrier: Carrier, *, dialed: bool, host: str = "") -> None:
+    def __init__(
+        self, carrier: Carrier, *, dialed: bool, host: str = "", expected: str | None = None
+    ) -> None:
         self._carrier = carrier
-        self._dialed, self._host = dialed, host
+        self._dialed, self._host, self._expected = dialed, host, expected
         self._transport: asyncio.Transport | None = None
         self._link: Link | None = None
         self._guest: Guest | None = None
@@ -114,11 +117,13 @@ class Peer(asyncio.Protocol):
                 self.data_received(self._early)
             return
         try:
-            self._link = core.connected(certificate, dialed=self._dialed, now=_now())
+            self._link = core.connected(
+                certificate, dialed=self._dialed, now=_now(), expected=self._expected
+            )
         except RemoteError as error:
-            self.problem = str(error)
-            if error.reason == "self":
-                self.name = core.name
+            self.problem = "" if error.reason == "duplicate" else str(error)
+            if error.reason in ("self", "duplicate"):
+                self.name = Certificate.read(certificate, core.identity.authority).name
             transport.abort()
             return
         self.name = self._link.peer

@@ -219,7 +219,7 @@ class FakeNet:
         pipe = Pipe((node, other))
         try:
             pipe.links[0] = node.core.connected(
-                other.core.identity.certificate, dialed=True, now=self.now
+                other.core.identity.certificate, dialed=True, now=self.now, expected=attempt.name
             )
             pipe.links[1] = other.core.connected(
                 node.core.identity.certificate, dialed=False, now=self.now
@@ -227,6 +227,8 @@ class FakeNet:
         except RemoteError as error:
             if pipe.links[0] is not None:
                 node.core.closed(pipe.links[0], "closed by peer", self.now)
+            if error.reason == "duplicate":
+                return "", other.name
             return str(error), None
         self.pipes.append(pipe)
         return "", other.name

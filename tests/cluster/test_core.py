@@ -53,6 +53,21 @@ def test_simultaneous_dialing_ends_with_one_connection() -> None:
     assert not net["b"].core.links.up["a"].dialed
 
 
+def test_an_address_that_is_anothers_disturbs_nobody() -> None:
+    """A member that tells the address of another one does not break the connections to that one."""
+    net = FakeNet("a", "b", "c")
+    net.settle()
+    net["c"].core.reached_at([("a", 7170)], net.now)
+    net.run(1)
+    net.cut_link("b", "c")
+    net.break_pipes(lambda pipe: {end.name for end in pipe.ends} == {"b", "c"})
+    links = dict(net["b"].core.links.up)
+    net.run(10)
+    assert net["b"].core.links.up["a"] is links["a"]
+    assert net["b"].core.errors["wrong_node"] > 0
+    assert "a answers at an address of c" in net["b"].core.dialer.problems()["c"]
+
+
 @pytest.mark.parametrize("include_self", [False, True])
 def test_a_broadcast_reaches_everybody_once(include_self: bool) -> None:
     """Each other node gets it once; the sender only when it asks for it."""

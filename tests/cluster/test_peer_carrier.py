@@ -212,7 +212,9 @@ def test_a_member_that_does_not_read_holds_up_nobody(tmp_path: Path) -> None:
             reader, writer = await as_member(tmp_path, "deaf", a.carrier.port)
             await until(lambda: "deaf" in a.core.links.up)
             news = a.core.membership.record._replace(
-                name="deaf", certificate=Directory(tmp_path / "deaf").load().identity.certificate
+                name="deaf",
+                addresses=(),
+                certificate=Directory(tmp_path / "deaf").load().identity.certificate,
             ).sign(Directory(tmp_path / "deaf").load().identity)
             writer.write(encode_message(news))
             await until(lambda: "deaf" in a.core.links.up and "deaf" in a.members())
