@@ -103,7 +103,7 @@ class Hub:
         self._enforce(changes, now)
         if self.sharing is not None and changes:
             found = (f for f in findings if isinstance(f, Verdict))
-            alerts = {f.decision.network: f.alert for f in found if f.decision is not None}
+            alerts = {f.decision.network: f.alert for f in found if f.decision is not None and f.changes}
             self.sharing.share(changes, now, alerts)
         for finding in findings:
             if isinstance(finding, Verdict):
