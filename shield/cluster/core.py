@@ -240,8 +240,8 @@ class Core:
         member = self.membership.members.get(name)
         if member is not None and member.certificate.issued <= revocation.time:
             self.membership.remove(name)
-            member.state = MemberState.LEFT
-            self._changed([Change(member, None), *self.membership.recompute(now)], now)
+            before, member.state = member.state, MemberState.LEFT
+            self._changed([Change(member, before), *self.membership.recompute(now)], now)
         self.on_expelled(name, now)
         self.post.wake()
 
@@ -300,7 +300,7 @@ class Core:
         """Follow changes of state, and tell everybody when our own connections have changed."""
         for change in changes:
             member = change.member
-            before = "" if change.before is None else f" (was {change.before.value})"
+            before = " (new)" if change.before is None else f" (was {change.before.value})"
             self.events.add(self.wall(now), "member", member.name, f"{member.state.value}{before}")
             if not self.post.can_reach(member.name):
                 self.post.requests.lose(member.name)

@@ -162,8 +162,9 @@ class Membership:
             if len(self.members) >= MAX_MEMBERS:
                 raise RemoteError("too_many_members", record.name)
             state = MemberState.LEFT if record.leaving else MemberState.DEAD
-            self.members[record.name] = Member(record, certificate, news, state, now)
-            return [*self.recompute(now), *self._stranger(record.name)]
+            fresh = self.members[record.name] = Member(record, certificate, news, state, now)
+            changes = [change for change in self.recompute(now) if change.member is not fresh]
+            return [*changes, Change(fresh, None)]
         known.record, known.certificate, known.news = record, certificate, news
         changes = self._happens(known, Happening.LEFT, now) if record.leaving else []
         return changes + self.recompute(now)
@@ -212,11 +213,6 @@ class Membership:
         member.state, member.since = after, now
         member.changes += 1
         return [Change(member, before)]
-
-    def _stranger(self, name: str) -> list[Change]:
-        """A member not known before that cannot be reached is told as well."""
-        member = self.members[name]
-        return [] if member.changes else [Change(member, None)]
 
     def _record(self, now: float) -> Record:
         flags = (ENABLED if self.enabled else 0) | (LEAVING if self.leaving else 0)
