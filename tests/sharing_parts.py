@@ -49,6 +49,9 @@ class Sent:
     def members(self) -> tuple[str, ...]:
         return (OTHER,)
 
+    def knows(self, node: str) -> bool:
+        return node == OTHER
+
 
 class SharingBench(Bench):
     """A bench whose hub shares; ``sent`` is what the others hear."""

@@ -69,6 +69,10 @@ class Outlet(Protocol):
         """Everybody who can be reached, without this node."""
         ...
 
+    def knows(self, node: str) -> bool:
+        """Whether the node is a member, in reach or not: it has signed for itself."""
+        ...
+
 
 class Capability(Protocol):
     """A feature that takes part in the cluster. No call may wait."""

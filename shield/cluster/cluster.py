@@ -32,7 +32,7 @@ from shield.cluster.revocation import Revocation
 from shield.cluster.settings import DEFAULT_PORT, Address, ClusterSettings, parse_address
 from shield.cluster.steward import Steward
 from shield.cluster.tokens import DEFAULT_VALID, Invites, JoinToken
-from shield.errors import InputError, SystemFailure
+from shield.errors import InputError, ShieldError
 
 __all__ = ["Cluster"]
 
@@ -82,6 +82,8 @@ class Cluster:
             revocations=stored.revocations,
             software=software,
         )
+        self.core.recall(stored.members, _now())
+        self._members = set(stored.members)
         self.core.on_revoked = self._revoked
         self.steward = Steward(self.core, self.authority, self._keep)
         self.invites = Invites(self._directory.load_invites())
@@ -114,6 +116,7 @@ class Cluster:
         """Say goodbye and end all connections; without ``leave`` others take it for a crash."""
         if self._saver is not None:
             self._saver.cancel()
+            self._save_places()
         await self.carrier.close(leave=leave)
 
     async def __aenter__(self) -> Self:
@@ -244,15 +247,23 @@ class Cluster:
     async def _save_regularly(self) -> None:
         while True:
             await asyncio.sleep(SAVE_SECONDS)
-            addresses = self.member_addresses()
-            if addresses != self._seeds and len(addresses) > len(self.core.addresses):
-                self._seeds = addresses
-                self._try(lambda: self._directory.save_seeds(self.core.identity, self._seeds))
+            self._save_places()
+
+    def _save_places(self) -> None:
+        """Store who belongs to the cluster and where, as far as that is news."""
+        addresses = self.member_addresses()
+        if addresses != self._seeds and len(addresses) > len(self.core.addresses):
+            self._seeds = addresses
+            self._try(lambda: self._directory.save_seeds(self.core.identity, self._seeds))
+        members = {member.news for member in self.core.membership.members.values()}
+        if members != self._members:
+            self._members = members
+            self._try(lambda: self._directory.save_members(members))
 
     def _try(self, save: Callable[[], None]) -> None:
         try:
             save()
-        except SystemFailure as error:  # the cluster goes on; a restart would know less
+        except ShieldError as error:  # the cluster goes on; a restart would know less
             _log.error("cluster: %s", error)
             self.core.events.add(time.time(), "warning", self.name, str(error))
 

@@ -214,7 +214,8 @@ class Comparison:
             return self.run.thorough or ours is None or records > held or top > ours.top
         if not self.host.may_speak(self.peer, origin, now):
             # Perhaps soon: an origin out of reach is asked for itself for a while.
-            self.run.postponed |= not self.host.outlet.reachable(origin)
+            outlet = self.host.outlet
+            self.run.postponed |= outlet.knows(origin) and not outlet.reachable(origin)
             return False
         if origin != self.peer and records * BEHIND < held and not self.run.steady:
             self.run.postponed = True

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from shield.cluster.capability import Capability, Outlet
 from shield.cluster.dialer import Dialer
@@ -111,6 +112,12 @@ class Core:
         """Let a feature take part; raises ValueError when its name is taken."""
         self.post.add(capability)
         return PostOutlet(self.post, capability.name)
+
+    def recall(self, known: Iterable[MemberNews], now: float) -> None:
+        """Begin with what members said before a restart; they are dead until they are met."""
+        for news in known:
+            with suppress(RemoteError):  # expired or revoked meanwhile
+                self.membership.accept(news, self.wall(now), self.revocations.times, now)
 
     # --- connections ------------------------------------------------------------------------
 

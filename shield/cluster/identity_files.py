@@ -8,6 +8,7 @@ invites.json   beside it: open invitations, of each secret only a hash
 node.key       key of this node
 node.crt       its certificate
 revoked.json   signed revocations
+members.json   signed records of the members, so that dead ones are known after a restart
 cluster.json   names of cluster and node, addresses of both; written last
 =============  =====================================================================
 
@@ -32,6 +33,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from shield.cluster.authority import Authority
 from shield.cluster.identity import Identity, PrivateKey
+from shield.cluster.messages import MemberNews
 from shield.cluster.revocation import Revocation, Revocations
 from shield.cluster.settings import Address
 from shield.cluster.state_files import StateFiles, failure
@@ -55,6 +57,8 @@ class Stored:
     seeds: tuple[Address, ...]
     advertise: Address | None
     """Where others reach this node, if the operator said so when the cluster was made."""
+    members: tuple[MemberNews, ...]
+    """What members said of themselves before the last stop; whoever uses it checks signatures."""
 
 
 class Directory:
@@ -122,7 +126,10 @@ class Directory:
         seeds, advertise = self._checked(
             "cluster.json", lambda: (_addresses(names.get("seeds", ())), _addresses(own))
         )
-        return Stored(identity, authority, revocations, seeds, advertise[0] if advertise else None)
+        members = self._checked("members.json", self._members)
+        return Stored(
+            identity, authority, revocations, seeds, advertise[0] if advertise else None, members
+        )
 
     def save_certificate(self, identity: Identity) -> None:
         """Keep a renewed certificate; the key stays."""
@@ -136,6 +143,10 @@ class Directory:
         """Keep all of them."""
         rows = [[one.name, one.body.hex(), one.signature.hex()] for one in revocations]
         self._files.save("revoked.json", rows)
+
+    def save_members(self, members: Iterable[MemberNews]) -> None:
+        """Keep what members say of themselves, for the next start."""
+        self._files.save("members.json", [[one.body.hex(), one.signature.hex()] for one in members])
 
     def save_issued(self, authority: Authority) -> None:
         """Keep to whom certificates were given; before any of them is handed out."""
@@ -207,6 +218,12 @@ class Directory:
         return Revocations(
             Revocation.read(bytes.fromhex(body), bytes.fromhex(signature), root)
             for _name, body, signature in rows
+        )
+
+    def _members(self) -> tuple[MemberNews, ...]:
+        rows = self._files.json("members.json", list, missing=[])
+        return tuple(
+            MemberNews(bytes.fromhex(body), bytes.fromhex(signature)) for body, signature in rows
         )
 
     def _checked(self, name: str, read: Any) -> Any:

@@ -96,18 +96,28 @@ class Record(NamedTuple):
     @classmethod
     def read(cls, news: MemberNews, authority: bytes) -> tuple[Record, Certificate]:
         """Check shape, certificate and signature; raises RemoteError."""
+        record = cls.claimed(news)
+        return record, record.proven(news, authority)
+
+    @classmethod
+    def claimed(cls, news: MemberNews) -> Record:
+        """Check the shape only: nothing of it is true yet; raises RemoteError."""
         values = unpack_value(news.body)
         if type(values) is not tuple or len(values) < len(cls._fields):
             raise RemoteError("shape", "member record")
         record = cls(*values[: len(cls._fields)])
         if not record._sound():
             raise RemoteError("shape", "member record")
-        certificate = Certificate.read(record.certificate, authority)
-        if certificate.name != record.name:
-            raise RemoteError("forged_origin", f"a record of {record.name} by {certificate.name}")
+        return record
+
+    def proven(self, news: MemberNews, authority: bytes) -> Certificate:
+        """Check certificate and signature of the news that this is from; raises RemoteError."""
+        certificate = Certificate.read(self.certificate, authority)
+        if certificate.name != self.name:
+            raise RemoteError("forged_origin", f"a record of {self.name} by {certificate.name}")
         if not certificate.verify(news.signature, news.body):
-            raise RemoteError("forged_origin", f"a record of {record.name} with a wrong signature")
-        return record, certificate
+            raise RemoteError("forged_origin", f"a record of {self.name} with a wrong signature")
+        return certificate
 
     def _sound(self) -> bool:
         numbers = (self.incarnation, self.sequence, self.relay_cost, self.flags)

@@ -147,15 +147,16 @@ class Membership:
 
         Raises RemoteError for one that must not be believed.
         """
-        record, certificate = Record.read(news, self.identity.authority)
+        record = Record.claimed(news)
+        known = self.members.get(record.name)
+        if known is not None and record.version <= known.record.version:
+            return None  # as most that are handed on: not worth looking at its signature
+        certificate = record.proven(news, self.identity.authority)
         if record.name == self.name:
             # From before our restart, with a clock that was ahead of ours: speak louder than it.
             if record.version > self.record.version and record.certificate:
                 self.incarnation = max(self.incarnation, record.incarnation + 1)
                 self.renamed += 1
-            return None
-        known = self.members.get(record.name)
-        if known is not None and record.version <= known.record.version:
             return None
         certificate.check(wall, revoked)
         if known is None:

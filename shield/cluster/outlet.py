@@ -49,3 +49,7 @@ class PostOutlet:
     def members(self) -> tuple[str, ...]:
         """Everybody who can be reached, without this node."""
         return self._post.reachable()
+
+    def knows(self, node: str) -> bool:
+        """Whether the node is a member, in reach or not: it has signed for itself."""
+        return self._post.knows(node)

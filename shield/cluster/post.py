@@ -121,6 +121,10 @@ class Post:
         """Whether a message can get to the node."""
         return self._membership.reachable(node)
 
+    def knows(self, node: str) -> bool:
+        """Whether the node is a member, in reach or not."""
+        return node in self._membership.members
+
     @property
     def name(self) -> str:
         """Name of this node."""

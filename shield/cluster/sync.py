@@ -4,8 +4,9 @@ New records are pushed at once. Every ping carries a digest; when it differs twi
 missed, and a comparison fetches it. Who wants something asks for it, so nobody is sent what it has not
 asked for, and a peer that is slow delays nobody but itself.
 
-Trust: a record is taken from its origin; from another node only while its origin is out of reach, and
-in our own name only with our seal. So a captured node cannot speak in the name of a living one.
+Trust: a record is taken from its origin; from another node only while its origin, a member, is out of
+reach, and in our own name only with our seal. So a captured node cannot speak in the name of a living
+one, nor invent others.
 """
 
 from __future__ import annotations
@@ -173,7 +174,8 @@ class Sync:
         """Whether records of an origin are taken from a peer."""
         if origin in (peer, self.table.node):
             return True
-        if self._started is None or self.outlet.reachable(origin):
+        if self._started is None or self.outlet.reachable(origin) or not self.outlet.knows(origin):
+            # Names that were never members are free to invent, each with a budget of its own.
             return False
         return now - self._reachable_at.get(origin, self._started) >= OUT_OF_REACH
 

@@ -74,6 +74,9 @@ class LabOutlet:
         cut = self._lab.cut
         return tuple(n for n in self._lab.nodes if n != self.name and not {n, self.name} & cut)
 
+    def knows(self, node: str) -> bool:
+        return node in self._lab.known
+
     def _post(self, node: str, kind: Kind, tag: int, body: Any) -> SendResult:
         if not self.reachable(node):
             return SendResult.UNREACHABLE
@@ -216,6 +219,8 @@ class Lab:
         self.now = 100.0
         self.made = 0
         self.cut: set[str] = set()
+        self.known: set[str] = set()
+        """Names of members, also of those that are gone."""
         self.waiting: deque[tuple[str, Incoming]] = deque()
         self.errors: list[str] = []
         self.nodes: dict[str, LabNode] = {}
@@ -223,6 +228,7 @@ class Lab:
             self.add(name, settings or SharingSettings(), **more)
 
     def add(self, name: str, settings: SharingSettings, **more: Any) -> LabNode:
+        self.known.add(name)
         self.nodes[name] = LabNode(self, name, settings, **more)
         return self.nodes[name]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 
+from shield.blocklist.shared_record import ban_key, ban_value
 from shield.blocklist.sharing_settings import SharingSettings
+from shield.cluster.replicated import ReplicatedMap
 from tests.blocklist.sharing_lab import WALL, Lab, LabNode
 from tests.blocklist.test_sharing import restart, start
 
@@ -94,6 +96,27 @@ def test_a_dead_nodes_decisions_reach_who_joins_after_its_death() -> None:
     for node in lab.nodes.values():
         node.sharing.forget("a", lab.now)
     assert settle(lab) == {}
+
+
+def test_names_that_were_never_members_have_no_say() -> None:
+    """A captured node that invents origins, each with a budget of its own, gets none of them through."""
+    lab = Lab("a", "m", settings=SharingSettings(burst=10, max_bans=50))
+    lab.meet()
+    lab.run(10)
+    made_up = ReplicatedMap("blocklist", "ghost", b"g" * 32)
+    for host in range(20):
+        decision = lab["m"].decision(f"192.0.2.{host}", 6000, origin="ghost")
+        key, wall = ban_key(decision.network), WALL + lab.now
+        made_up.put(key, ban_value(decision), 6000, lab.now, wall)
+        record = made_up.record(key, lab.now)
+        assert record is not None
+        assert lab["m"].sharing.records.merge("ghost", record, lab.now, wall)
+    lab["m"].ban("198.51.100.1")
+    lab.run(100)
+    assert lab["a"].banned() == {"198.51.100.1"}
+    sync = lab["a"].sharing.sync
+    assert sync is not None
+    assert sync.state(lab.now) == "synced", "what is refused is not asked for again and again"
 
 
 def fault(lab: Lab, chance: random.Random) -> None:

@@ -116,6 +116,9 @@ class NodeOutlet:
     def members(self) -> tuple[str, ...]:
         return tuple(name for name in self.node.net.nodes if self.reachable(name))
 
+    def knows(self, node: str) -> bool:
+        return node in self.node.net.known
+
 
 class Net:
     """Nodes and the messages between them. ``time`` is seconds since the start."""
@@ -129,6 +132,8 @@ class Net:
         self.pings = True
         self.cut: set[frozenset[str]] = set()
         self.down: set[str] = set()
+        self.known: set[str] = set()
+        """Names of members."""
         self.errors: list[tuple[str, str]] = []
         self.sent: list[tuple[str, str, str, int]] = []
         """From, to, first word or ``report``, size of everything sent."""
@@ -141,6 +146,7 @@ class Net:
             self.add(name, limits)
 
     def add(self, name: str, limits: Limits | None = None) -> Node:
+        self.known.add(name)
         self.nodes[name] = Node(self, name, limits or Limits())
         return self.nodes[name]
 

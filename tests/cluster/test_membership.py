@@ -112,3 +112,12 @@ def test_a_record_must_be_signed_by_its_owner_whose_certificate_counts() -> None
     with pytest.raises(RemoteError, match="revoked"):
         a.accept(b.news, WALL, {"b": WALL + 1}, 0.0)
     assert isinstance(Record.read(b.news, identity("a").authority)[0], Record)
+
+
+def test_what_is_known_already_costs_no_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flooded record comes once from each neighbour; only the first is looked at closely."""
+    a, b = membership("a"), membership("b")
+    assert a.accept(b.news, WALL, {}, 0.0)
+    monkeypatch.setattr(Record, "proven", None)
+    assert a.accept(b.news, WALL, {}, 0.0) is None
+    assert a.accept(MemberNews(b.news.body, b"forged"), WALL, {}, 0.0) is None
