@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shield.capture.settings import CaptureSettings
+from shield.capture.tunnels import GENEVE_PORTS, GTP_PORTS, VXLAN_PORTS
 
 __all__ = ["sip_filter"]
 
@@ -11,6 +12,15 @@ _UNUSUAL = (
     "(ip6[6] = 44)",  # IPv6 fragment header
     "(ip6[6] = 0 or ip6[6] = 43 or ip6[6] = 60 or ip6[6] = 51)",  # others hide the ports from BPF
 )
+_TUNNELS = {
+    # What ``ip6 proto`` compiles to also looks behind a fragment header, which passes anyway.
+    "ipip": ["ip proto 4", "ip proto 41", "(ip6[6] = 4 or ip6[6] = 41)"],
+    "gre": ["ip proto 47", "(ip6[6] = 47)"],
+    "gtp": [f"udp dst port {port}" for port in GTP_PORTS],
+    "vxlan": [f"udp dst port {port}" for port in VXLAN_PORTS],
+    "geneve": [f"udp dst port {port}" for port in GENEVE_PORTS],
+}
+"""Their ends are compared by the decoder: networks would take too many of the 4,096 instructions."""
 
 
 def sip_filter(settings: CaptureSettings, *, tags: bool) -> str:
@@ -24,6 +34,8 @@ def sip_filter(settings: CaptureSettings, *, tags: bool) -> str:
     else:
         wanted = [f"udp port {port}" for port in settings.ports]
         wanted += [f"tcp port {port}" for port in (*settings.ports, *settings.websocket_ports)]
+    for kind in settings.tunnels:
+        wanted += _TUNNELS[kind]
     inner = " or ".join((*wanted, *_UNUSUAL))
     if settings.filter:
         inner = f"({inner}) and ({settings.filter})"

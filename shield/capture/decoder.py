@@ -2,7 +2,7 @@
 
 The usual frame (Ethernet, IPv4, UDP, a SIP port) is read here in one step; other link layers,
 VLAN tags, IPv6, fragments and TCP by ``link`` and ``packet``; everything unusual by scapy
-(``slow``) within a budget. The question whether the source is banned comes before all of it.
+(``slow``) within a budget; what a tunnel holds (``tunnels``) is a frame again. The question whether the source is banned comes before all of it.
 Nothing that arrives raises; what is broken is counted by reason in ``stats``.
 """
 
@@ -20,6 +20,7 @@ from shield.capture.packet import (
     Fragment,
     Packet,
     TcpSegment,
+    Tunnel,
     UdpPacket,
     read_ip,
     read_transport,
@@ -30,6 +31,7 @@ from shield.capture.slow import Budget, dissect, dissect_ip
 from shield.capture.source import Frame
 from shield.capture.stats import DecoderStats
 from shield.capture.stream import Streams
+from shield.capture.tunnels import MAX_DEPTH, Inner, Tunnels
 from shield.net import Datagram, Transport
 
 __all__ = ["Decoder", "Guard"]
@@ -92,6 +94,8 @@ class Decoder:
         self._ports = frozenset(settings.ports)
         self._tcp_ports = frozenset((*settings.ports, *settings.websocket_ports))
         self._any_port = settings.any_port
+        self._tunnels = Tunnels(settings.tunnels, settings.tunnel_endpoints)
+        self._tunnel_ports = self._tunnels.ports
         self._budget = Budget(settings.scapy_rate, settings.scapy_burst)
         self._fragments = Reassembler(self.stats.errors)
         self._streams = Streams(self.stats.errors, self._ports, any_port=settings.any_port)
@@ -136,7 +140,7 @@ class Decoder:
         self.stats.messages += len(out)
         return out
 
-    def _unusual(self, time: float, data: bytes, linktype: int) -> Sequence[Datagram]:
+    def _unusual(self, time: float, data: bytes, linktype: int, depth: int = 0) -> Sequence[Datagram]:
         """Any other frame: find the IP packet, ask for its source, read it."""
         at = find_ip(data, linktype)
         if isinstance(at, Reject):
@@ -154,7 +158,7 @@ class Decoder:
             unasked = b"" if isinstance(packet, Reject) else packet.source
             if isinstance(at, Reject) and unasked and self._banned(unasked, time):
                 return ()
-        return self.take(time, packet)
+        return self.take(time, packet, depth)
 
     def _banned(self, source: bytes, time: float) -> bool:
         guard = self._guard
@@ -170,14 +174,16 @@ class Decoder:
         self.stats.slow += 1
         return dissect(data, linktype)
 
-    def take(self, time: float, packet: Packet) -> Sequence[Datagram]:
-        """Take one packet that was read already, by whichever way."""
+    def take(self, time: float, packet: Packet, depth: int = 0) -> Sequence[Datagram]:
+        """Take one packet that was read already, by whichever way, inside ``depth`` tunnels."""
         if isinstance(packet, UdpPacket):
-            return self._udp(time, packet)
+            return self._udp(time, packet, depth)
         if isinstance(packet, TcpSegment):
             return self._tcp(time, packet)
         if isinstance(packet, Fragment):
-            return self._fragment(time, packet)
+            return self._fragment(time, packet, depth)
+        if isinstance(packet, Tunnel):
+            return self._inside(time, self._tunnels.open(packet), depth)
         if packet.counter == "errors":
             self.stats.errors[packet.reason] += 1
         elif packet.counter == "ignored":
@@ -186,8 +192,21 @@ class Decoder:
             self.stats.slow_refused += 1
         return ()
 
-    def _udp(self, time: float, packet: UdpPacket) -> Sequence[Datagram]:
+    def _inside(self, time: float, inner: Inner | Reject, depth: int) -> Sequence[Datagram]:
+        """What a tunnel carried is a frame like others; who is banned is asked anew."""
+        if isinstance(inner, Reject):
+            return self.take(time, inner)
+        if depth >= MAX_DEPTH:
+            self.stats.errors["tunnel_nested"] += 1
+            return ()
+        self.stats.tunnelled += not depth
+        return self._unusual(time, inner.data, inner.linktype, depth + 1)
+
+    def _udp(self, time: float, packet: UdpPacket, depth: int) -> Sequence[Datagram]:
         source, source_port, destination, destination_port, payload = packet
+        if destination_port in self._tunnel_ports:
+            inner = self._tunnels.open_udp(source, destination, destination_port, payload)
+            return self._inside(time, inner, depth)
         if (
             destination_port not in self._ports
             and source_port not in self._ports
@@ -216,7 +235,7 @@ class Decoder:
         self.stats.messages += len(out)
         return out
 
-    def _fragment(self, time: float, fragment: Fragment) -> Sequence[Datagram]:
+    def _fragment(self, time: float, fragment: Fragment, depth: int) -> Sequence[Datagram]:
         joined = self._fragments.add(time, fragment)
         if joined is None:
             return ()
@@ -226,4 +245,4 @@ class Decoder:
             packet = dissect_ip(*joined)
         if isinstance(packet, Fragment):  # a fragment inside a reassembled packet is a trick
             packet = Reject("errors", "fragment_nested")
-        return self.take(time, packet)
+        return self.take(time, packet, depth)

@@ -1,7 +1,7 @@
 """Read an IP packet and its UDP or TCP header, on bytes.
 
 Gives a Datagram's addresses, ports and payload (UdpPacket), a TcpSegment, a Fragment to be joined
-with others, or a Reject that says why not. IPv4 options are stepped over; IPv6 extension
+with others, a Tunnel to be opened by ``tunnels``, or a Reject that says why not. IPv4 options are stepped over; IPv6 extension
 headers other than a leading fragment header are left to scapy. Lengths come from the headers,
 so Ethernet padding and frame check sequences are cut off. Checksums are not looked at: a
 host's own packets carry none yet when they are captured.
@@ -14,13 +14,22 @@ from typing import Final, NamedTuple
 
 from shield.capture.link import BAD_VERSION, DECLINED, TRUNCATED, Reject
 
-__all__ = ["Fragment", "Packet", "TcpSegment", "UdpPacket", "read_ip", "read_transport", "source_of"]
+__all__ = [
+    "Fragment",
+    "Packet",
+    "TcpSegment",
+    "Tunnel",
+    "UdpPacket",
+    "read_ip",
+    "read_transport",
+    "source_of",
+]
 
 TCP, UDP = 6, 17
 _ICMP = frozenset((1, 58))
 _ICMPV6 = b"\x3a"
 _TUNNELS = frozenset((4, 41, 47))
-"""IP in IP, IPv6 in IP, GRE: not looked into yet."""
+"""IP in IP, IPv6 in IP, GRE."""
 _EXTENSIONS = frozenset((0, 43, 51, 60, 135, 139, 140))
 """IPv6 extension headers (IANA list) that scapy steps over."""
 _FRAGMENT: Final = 44
@@ -34,7 +43,6 @@ _BAD_IP = Reject("errors", "bad_ip_length")
 _BAD_UDP = Reject("errors", "bad_udp_length")
 _BAD_TCP = Reject("errors", "bad_tcp_length")
 _ICMP_SEEN = Reject("ignored", "icmp")
-_TUNNEL_SEEN = Reject("ignored", "tunnel")
 _OTHER = Reject("ignored", "other_protocol")
 
 
@@ -76,7 +84,16 @@ class Fragment(NamedTuple):
     data: bytes
 
 
-Packet = UdpPacket | TcpSegment | Fragment | Reject
+class Tunnel(NamedTuple):
+    """An IP packet whose body is, behind a header of its own, another packet."""
+
+    source: bytes
+    destination: bytes
+    protocol: int
+    body: bytes
+
+
+Packet = UdpPacket | TcpSegment | Fragment | Tunnel | Reject
 
 
 def source_of(data: bytes, at: int) -> bytes | Reject:
@@ -170,7 +187,7 @@ def read_transport(  # noqa: PLR0911 - one return for each thing that can be wro
     if protocol in _ICMP:
         return _ICMP_SEEN
     if protocol in _TUNNELS:
-        return _TUNNEL_SEEN
+        return Tunnel(source, destination, protocol, body)
     if len(source) == 16 and (protocol in _EXTENSIONS or protocol == _FRAGMENT):
         return DECLINED
     return _OTHER

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shield.errors import ConfigError
+from shield.capture.tunnels import KINDS
+from shield.errors import ConfigError, InputError
+from shield.net import Network
 
 __all__ = ["CaptureSettings"]
 
 MAX_PORTS = 64
 """Each port is tested by the kernel's filter program, which may have 4,096 instructions."""
+MAX_ENDPOINTS = 64
+"""Networks of tunnel endpoints are compared one after the other for each tunnelled packet."""
 MIN_BUFFER = 64 * 1024
 MAX_BUFFER = 1 << 30
 
@@ -27,6 +31,12 @@ class CaptureSettings:
     """TCP ports that carry SIP over WebSocket without TLS (RFC 7118)."""
     any_port: bool = False
     """Look for SIP on every UDP and TCP port; costs a look at all traffic of the host."""
+    tunnels: tuple[str, ...] = ()
+    """Tunnels to look into: ``ipip``, ``gre`` (with ERSPAN), ``gtp``, ``vxlan``, ``geneve``. For a
+    mirror port that carries them; a host that ends a tunnel sees what is inside on the tunnel's interface."""
+    tunnel_endpoints: tuple[str, ...] = ()
+    """Addresses and networks of both ends of these tunnels. What comes from elsewhere stays closed:
+    whoever is believed here can show shield any source address."""
     promiscuous: bool = False
     """Ask the interface for frames to other hosts too (mirror port)."""
     filter: str = ""
@@ -49,6 +59,7 @@ class CaptureSettings:
             problems.append("capture.ports: nothing to capture without a port")
         if len(self.ports) + len(self.websocket_ports) > MAX_PORTS:
             problems.append(f"capture.ports: more than {MAX_PORTS} ports; use any_port")
+        problems += self._tunnel_problems()
         if not MIN_BUFFER <= self.buffer_bytes <= MAX_BUFFER:
             problems.append(f"capture.buffer_bytes: must be {MIN_BUFFER} to {MAX_BUFFER}")
         problems += [
@@ -58,3 +69,20 @@ class CaptureSettings:
         ]
         if problems:
             raise ConfigError(*problems)
+
+    def _tunnel_problems(self) -> list[str]:
+        problems = [
+            f"capture.tunnels: {kind!r} is none of {', '.join(KINDS)}"
+            for kind in self.tunnels
+            if kind not in KINDS
+        ]
+        for text in self.tunnel_endpoints:
+            try:
+                Network.parse(text)
+            except InputError as error:
+                problems.append(f"capture.tunnel_endpoints: {error}")
+        if len(self.tunnel_endpoints) > MAX_ENDPOINTS:
+            problems.append(f"capture.tunnel_endpoints: more than {MAX_ENDPOINTS}; use networks")
+        if self.tunnels and not self.tunnel_endpoints:
+            problems.append("capture.tunnel_endpoints: name both ends of the tunnels")
+        return problems

@@ -20,6 +20,8 @@ class DecoderStats:
     """Frames of banned sources, dropped before decoding."""
     keepalives: int = 0
     """Empty lines, zero bytes and STUN packets that keep a NAT binding open."""
+    tunnelled: int = 0
+    """Frames that held another packet in a tunnel that was opened."""
     slow: int = 0
     """Frames that scapy dissected."""
     slow_refused: int = 0

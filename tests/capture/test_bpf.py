@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 import struct
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from shield.capture.bpf import sip_filter
 from shield.capture.settings import CaptureSettings
+from shield.capture.tunnels import KINDS
+from tests.capture.tunnel_wire import TUNNELS
 from tests.capture.wire import ether, ip4, ip6, pcap, tcp, udp
 from tests.requires import need
 
@@ -87,10 +90,22 @@ def test_own_condition_holds_for_every_branch(tags: tuple[int, ...], tmp_path: P
     assert passes(expression, ether(ip4(udp(), source="192.0.2.7"), *tags), tmp_path)
 
 
+TUNNELLING = CaptureSettings(tunnels=KINDS, tunnel_endpoints=("192.0.2.1",))
+
+
+@pytest.mark.parametrize("dress", TUNNELS)
+def test_tunnels_pass_when_asked_for(dress: str, tmp_path: Path) -> None:
+    """Their ends are for the decoder to compare; without the setting they stay in the kernel."""
+    packet = ether(TUNNELS[dress](ip4(udp())), 0x8100)
+    assert passes(sip_filter(TUNNELLING, tags=True), packet, tmp_path)
+    assert not passes(sip_filter(PLAIN, tags=True), packet, tmp_path)
+
+
 def test_the_longest_filter_fits_the_kernel() -> None:
-    """64 ports, three times for the tags, stay under 4,096 instructions."""
+    """64 ports and all tunnels, three times for the tags, stay under 4,096 instructions."""
     need("tcpdump", root=False)
-    settings = CaptureSettings(ports=tuple(range(5060, 5124)), websocket_ports=())
+    ports = tuple(range(5060, 5124))
+    settings = replace(TUNNELLING, ports=ports, websocket_ports=())
     command = ["tcpdump", "-d", "-y", "EN10MB", sip_filter(settings, tags=True)]
     shown = subprocess.run(command, capture_output=True, text=True, check=True)
     assert 100 < len(shown.stdout.splitlines()) < 4096

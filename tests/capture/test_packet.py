@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shield.capture.link import DECLINED, Reject
-from shield.capture.packet import Fragment, TcpSegment, UdpPacket, read_ip, source_of
+from shield.capture.packet import Fragment, TcpSegment, Tunnel, UdpPacket, read_ip, source_of
 from shield.net import pack
 from tests.capture.wire import CLIENT, CLIENT6, OPTIONS, SERVER, SERVER6, ip4, ip6, tcp, udp
 
@@ -89,8 +89,6 @@ def test_dont_fragment_is_no_fragment() -> None:
         (ip4(b"\x08\0\0\0", 1), "ignored", "icmp"),
         (ip6(b"\x80\0\0\0", 58), "ignored", "icmp"),
         (ip6(b"\x3a\0\x05\x02\0\0\0\0", 0), "ignored", "icmp"),
-        (ip4(ip4(udp()), 4), "ignored", "tunnel"),
-        (ip4(b"\0\0\x08\0", 47), "ignored", "tunnel"),
         (ip4(b"", 89), "ignored", "other_protocol"),
         (ip4(b"", 60), "ignored", "other_protocol"),
     ],
@@ -117,3 +115,11 @@ def test_source_of_short_and_odd_packets() -> None:
 def test_noise_never_raises(noise: bytes, first: int) -> None:
     """Any bytes give a packet or a reason."""
     assert read_ip(bytes((first,)) + noise, 0) is not None
+
+
+@pytest.mark.parametrize("protocol", [4, 41, 47])
+def test_tunnels_are_told_with_what_they_carry(protocol: int) -> None:
+    """Whether they are opened is for others to decide."""
+    assert read_ip(ip4(b"carried", protocol), 0) == Tunnel(
+        pack(CLIENT), pack(SERVER), protocol, b"carried"
+    )

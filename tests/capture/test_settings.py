@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from shield.capture.settings import MAX_PORTS, CaptureSettings
+from shield.capture.settings import MAX_ENDPOINTS, MAX_PORTS, CaptureSettings
 from shield.errors import ConfigError
 
 
 def test_defaults_listen_everywhere_for_sip() -> None:
-    """Without configuration all interfaces are heard, on the port of RFC 3261, not promiscuous."""
+    """Without configuration all interfaces are heard, on the port of RFC 3261; no tunnel is opened."""
     settings = CaptureSettings()
     assert settings.interfaces == ("any",)
     assert settings.ports == (5060,)
     assert not settings.promiscuous
+    assert not settings.tunnels
     assert settings.buffer_bytes >= 8 << 20
 
 
@@ -25,6 +26,10 @@ def test_defaults_listen_everywhere_for_sip() -> None:
         ({"websocket_ports": (-1,)}, "capture.websocket_ports"),
         ({"ports": (), "websocket_ports": ()}, "capture.ports"),
         ({"ports": tuple(range(1, MAX_PORTS + 2))}, "capture.ports"),
+        ({"tunnels": ("ppp",), "tunnel_endpoints": ("192.0.2.1",)}, "capture.tunnels"),
+        ({"tunnels": ("gre",)}, "capture.tunnel_endpoints"),
+        ({"tunnel_endpoints": ("here",)}, "capture.tunnel_endpoints"),
+        ({"tunnel_endpoints": ("192.0.2.1",) * (MAX_ENDPOINTS + 1)}, "capture.tunnel_endpoints"),
         ({"buffer_bytes": 1}, "capture.buffer_bytes"),
         ({"scapy_rate": 0}, "capture.scapy_rate"),
         ({"scapy_burst": 1_000_000}, "capture.scapy_burst"),
