@@ -2,8 +2,9 @@
 
 The usual frame (Ethernet, IPv4, UDP, a SIP port) is read here in one step; other link layers,
 VLAN tags, IPv6, fragments and TCP by ``link`` and ``packet``; everything unusual by scapy
-(``slow``) within a budget; what a tunnel holds (``tunnels``) is a frame again. The question whether the source is banned comes before all of it.
-Nothing that arrives raises; what is broken is counted by reason in ``stats``.
+(``slow``) within a budget; what a tunnel holds (``tunnels``) is a frame again. The question
+whether the source is banned comes before all of it. Nothing that arrives raises; what is broken
+is counted by reason in ``stats``.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Read an IP packet and its UDP or TCP header, on bytes.
 
 Gives a Datagram's addresses, ports and payload (UdpPacket), a TcpSegment, a Fragment to be joined
-with others, a Tunnel to be opened by ``tunnels``, or a Reject that says why not. IPv4 options are stepped over; IPv6 extension
-headers other than a leading fragment header are left to scapy. Lengths come from the headers,
-so Ethernet padding and frame check sequences are cut off. Checksums are not looked at: a
-host's own packets carry none yet when they are captured.
+with others, a Tunnel to be opened by ``tunnels``, or a Reject that says why not. IPv4 options are
+stepped over; IPv6 extension headers other than a leading fragment header are left to scapy. Lengths
+come from the headers, so Ethernet padding and frame check sequences are cut off. Checksums are not
+looked at: a host's own packets carry none yet when they are captured.
 """
 
 from __future__ import annotations

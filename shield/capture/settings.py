@@ -33,7 +33,7 @@ class CaptureSettings:
     """Look for SIP on every UDP and TCP port; costs a look at all traffic of the host."""
     tunnels: tuple[str, ...] = ()
     """Tunnels to look into: ``ipip``, ``gre`` (with ERSPAN), ``gtp``, ``vxlan``, ``geneve``. For a
-    mirror port that carries them; a host that ends a tunnel sees what is inside on the tunnel's interface."""
+    mirror port that carries them; a host that ends a tunnel has its inside on the tunnel's device."""
     tunnel_endpoints: tuple[str, ...] = ()
     """Addresses and networks of both ends of these tunnels. What comes from elsewhere stays closed:
     whoever is believed here can show shield any source address."""
