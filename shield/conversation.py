@@ -89,7 +89,7 @@ class Conversation:
                 raise RemoteError("nobody listens on this node")
             self._last += 1
             number = self._last
-            self._open[number] = incoming
+            self._open[number] = incoming._replace(body=None)  # may have half a megabyte
             if len(self._open) > MAX_OPEN:
                 del self._open[next(iter(self._open))]
         kind = "request" if number else "message"

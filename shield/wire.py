@@ -22,8 +22,9 @@ MAX_GREETING = 16_384
 """Octets of a frame before both sides know each other: a request to join holds a certificate request."""
 
 _LENGTH = 4
-_MAX_DEPTH_ITEMS = 100_000
-"""Elements of one array or map: a record takes at least ten octets of the frame."""
+_MAX_ITEMS = MAX_FRAME
+"""Elements of one array or map: each takes an octet. What fits a frame can be read: a feature that sends
+a long list must not lose its connection."""
 
 Packed = bytes | bytearray | memoryview
 
@@ -42,8 +43,8 @@ def unpack_value(data: Packed) -> Any:
             use_list=False,
             raw=False,
             strict_map_key=False,
-            max_array_len=_MAX_DEPTH_ITEMS,
-            max_map_len=_MAX_DEPTH_ITEMS,
+            max_array_len=_MAX_ITEMS,
+            max_map_len=_MAX_ITEMS,
         )
     except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException) as error:
         # TypeError: a map with an array as key; ValueError: not UTF-8, extra data, too long, too deep.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Mapping, Sequence
-from math import isfinite
 from typing import Any
 
 from shield.blocklist.journal_rows import alert_document
@@ -155,7 +154,7 @@ def _sample(one: Any) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float:
-    if type(value) not in (int, float) or not isfinite(value) or abs(value) > 1e12:
+    if type(value) not in (int, float) or not -1e12 <= value <= 1e12:  # NaN compares false
         raise ValueError(f"not a number: {str(value)[:40]}")
     number: float = value
     return number
@@ -164,4 +163,5 @@ def _number(value: Any) -> float:
 def _text(value: Any, most: int = TEXT) -> str:
     if not isinstance(value, str):
         raise TypeError("not a text")
-    return value[:most]
+    # JSON can spell half characters, which no terminal and no file takes.
+    return value[:most].encode("utf-8", "replace").decode()

@@ -203,8 +203,7 @@ class Core:
         self.post.requests.expire(now)
         if now >= self._next_capabilities:
             self._next_capabilities = now + CAPABILITY_SECONDS
-            for capability in self.post.capabilities.values():
-                capability.tick(now)
+            self.post.each(lambda capability: capability.tick(now))
         self.post.wake()
 
     # --- orders -----------------------------------------------------------------------------
@@ -311,8 +310,7 @@ class Core:
             self.events.add(self.wall(now), "member", member.name, f"{member.state.value}{before}")
             if not self.post.can_reach(member.name):
                 self.post.requests.lose(member.name)
-            for capability in self.post.capabilities.values():
-                capability.member_changed(member, now)
+            self.post.each(lambda capability: capability.member_changed(member, now))  # noqa: B023
         self._flood_own(now)
 
     def _flood_own(self, now: float) -> None:
@@ -322,7 +320,7 @@ class Core:
             self.post.wake()
 
     def _reports(self, now: float) -> dict[str, bytes]:
-        found = {name: cap.report(now) for name, cap in self.post.capabilities.items()}
+        found = self.post.each(lambda capability: capability.report(now))
         return {name: report for name, report in found.items() if report}
 
     def _reported(self, link: Link, ping: Ping, now: float) -> None:

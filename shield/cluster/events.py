@@ -37,7 +37,8 @@ class Events:
 
     def add(self, wall: float, kind: str, node: str, text: str) -> None:
         """Something happened."""
-        event = Event(wall, kind, node, text)
+        # Texts of peers are among it, and it goes to logs and terminals.
+        event = Event(wall, kind, node, "".join(c if c.isprintable() else "?" for c in text))
         self._kept.append(event)
         self.follow(event)
 

@@ -40,6 +40,12 @@ MAX_HANDSHAKES = 64
 MAX_HANDSHAKES_EACH = 8
 """Of one address."""
 
+MAX_GUESTS = 64
+"""Connections without certificate that are heard at once: each has a moment to show its token."""
+
+MAX_GUESTS_EACH = 8
+"""Of one address."""
+
 _log = logging.getLogger(__name__)
 _now = time.monotonic
 
@@ -74,7 +80,10 @@ class PeerCarrier:
         """Connections that got nowhere, by reason."""
         self.throttled = 0
         self._credentials = credentials
-        self.guest, self._expects_guests = guest, expects_guests
+        self._guest, self._expects_guests = guest, expects_guests
+        self._guests: Counter[str] = Counter()
+        self._hosts: set[str] = set()
+        """Where members are: a crowd of strangers does not keep them out."""
         self._peers: dict[Link, Peer] = {}
         self._server: asyncio.Server | None = None
         self._handshakes: Counter[str] = Counter()
@@ -136,13 +145,18 @@ class PeerCarrier:
         assert self._loop is not None
         now = _now()
         self.core.shift = time.time() - now
-        self.core.handle_timer(now)
-        for peer in self._peers.values():
-            peer.unthrottle()
-        for attempt in self.core.dialer.due(self.core.membership.members, self.core.links.up, now):
-            self._spawn(self._dial(attempt))
-        self._wake()
-        self._timer = self._loop.call_later(max(0.01, self.core.get_timer() - _now()), self._look)
+        try:
+            self.core.handle_timer(now)
+            members = self.core.membership.members
+            self._hosts = {host for one in members.values() for host, _ in one.record.addresses}
+            for peer in self._peers.values():
+                peer.unthrottle()
+            for attempt in self.core.dialer.due(members, self.core.links.up, now):
+                self._spawn(self._dial(attempt))
+            self._wake()
+        finally:  # whatever happens here, a node without timers would be dead for the others
+            wait = self.core.get_timer() - _now()
+            self._timer = self._loop.call_later(max(0.01, wait), self._look)
 
     def _spawn(self, work: object) -> None:
         task = asyncio.ensure_future(work)  # type: ignore[call-overload]
@@ -167,7 +181,7 @@ class PeerCarrier:
                 )
             peer.greeted(transport)
             name, problem = peer.name, peer.problem
-        except (OSError, TimeoutError, ssl.SSLError) as error:
+        except (OSError, ValueError) as error:  # ValueError: a member's address may be no host name
             problem = explain(error)
         finally:
             if raw is not None and not peer.greeted_once:
@@ -204,17 +218,18 @@ class PeerCarrier:
 
     def came(self, raw: asyncio.Transport) -> None:
         """Somebody has connected: greet him with TLS, unless too many are at it."""
-        host = str((raw.get_extra_info("peername") or ("?",))[0])
-        if self._handshakes.total() >= MAX_HANDSHAKES or self._handshakes[host] >= MAX_HANDSHAKES_EACH:
+        host = str((raw.get_extra_info("peername") or ("?",))[0]).removeprefix("::ffff:")
+        crowded = self._handshakes.total() >= MAX_HANDSHAKES and host not in self._hosts
+        if crowded or self._handshakes[host] >= MAX_HANDSHAKES_EACH:
             self.refused["too_many_handshakes"] += 1
             raw.abort()
             return
+        self._handshakes[host] += 1  # here: many may come in one turn of the loop
         raw.pause_reading()
         self._spawn(self._greet(raw, host))
 
     async def _greet(self, raw: asyncio.Transport, host: str) -> None:
         assert self._loop is not None
-        self._handshakes[host] += 1
         context = self._credentials.server_context(guests=self._expects_guests())
         peer = Peer(self, dialed=False, host=host)
         try:
@@ -228,9 +243,29 @@ class PeerCarrier:
         finally:
             if not peer.greeted_once:
                 raw.abort()
-            self._handshakes[host] -= 1
-            if not self._handshakes[host]:
-                del self._handshakes[host]
+            _less(self._handshakes, host)
+
+    def welcome(self, host: str) -> Guest | None:
+        """Somebody has no certificate: give him an ear, or None, counted."""
+        guest = self._guest(host)
+        if guest is None:
+            self.refused["no_certificate"] += 1
+        elif self._guests.total() >= MAX_GUESTS or self._guests[host] >= MAX_GUESTS_EACH:
+            self.refused["too_many_guests"] += 1
+            return None
+        else:
+            self._guests[host] += 1
+        return guest
+
+    def farewell(self, host: str) -> None:
+        """A guest is gone."""
+        _less(self._guests, host)
+
+
+def _less(counts: Counter[str], host: str) -> None:
+    counts[host] -= 1
+    if not counts[host]:
+        del counts[host]
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -7,7 +7,6 @@ import contextlib
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable
 from typing import Protocol
 
 from shield.cluster.core import Core
@@ -52,10 +51,17 @@ class Carrier(Protocol):
     core: Core
     refused: Counter[str]
     throttled: int
-    guest: Callable[[str], Guest | None]
 
     def came(self, raw: asyncio.Transport) -> None:
         """Somebody has connected."""
+        ...
+
+    def welcome(self, host: str) -> Guest | None:
+        """Somebody has no certificate: give him an ear, or None, counted."""
+        ...
+
+    def farewell(self, host: str) -> None:
+        """A guest is gone."""
         ...
 
     def joined(self, link: Link, peer: Peer) -> None:
@@ -92,6 +98,7 @@ class Peer(asyncio.Protocol):
         self._guest: Guest | None = None
         self._full = False
         self._throttled = False
+        self._over = False
         self._frames = 0
         self._early = b""
         """Came before ``greeted``: the end of a handshake may bring data along."""
@@ -101,16 +108,15 @@ class Peer(asyncio.Protocol):
 
     def greeted(self, transport: asyncio.Transport | None) -> None:
         """The handshake is done: the peer is who its certificate says, or a guest."""
-        if transport is None:  # it hung up in the same moment
+        if transport is None or self._over:  # it hung up in the same moment
             return
         self._transport = transport
         transport.set_write_buffer_limits(HIGH_WATER)
         core = self._carrier.core
         certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
         if certificate is None:
-            self._guest = self._carrier.guest(self._host)
+            self._guest = self._carrier.welcome(self._host)
             if self._guest is None:
-                self._carrier.refused["no_certificate"] += 1
                 transport.abort()
             else:
                 asyncio.get_running_loop().call_later(2 * HANDSHAKE_SECONDS, transport.abort)
@@ -148,6 +154,9 @@ class Peer(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
+        self._over = True
+        if self._guest is not None:
+            self._carrier.farewell(self._host)
         if self._link is not None:
             self._carrier.parted(self._link)
             why = explain(exc) if exc is not None else "connection closed"

@@ -7,10 +7,11 @@ an old one is not taken twice.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from shield.cluster.capability import Capability, Incoming, SendResult
 from shield.cluster.link import Link, LinkState
@@ -22,6 +23,10 @@ from shield.errors import RemoteError
 from shield.wire import pack_value, unpack_value
 
 __all__ = ["Post", "PostStats"]
+
+Answer = TypeVar("Answer")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -58,6 +63,24 @@ class Post:
             raise ValueError(f"a capability {capability.name!r} is there already")
         self.capabilities[capability.name] = capability
         self.stats[capability.name] = PostStats()
+
+    def each(self, work: Callable[[Capability], Answer]) -> dict[str, Answer]:
+        """Do something with every capability; gives the results of those that did not fail.
+
+        A feature with a bug must stop neither the others nor the timers of the cluster.
+        """
+        found = {}
+        for name, capability in list(self.capabilities.items()):
+            try:
+                found[name] = work(capability)
+            except Exception as error:  # noqa: BLE001 - a feature's own, perhaps a user's
+                self._crashed(name, error)
+        return found
+
+    def _crashed(self, name: str, error: Exception) -> None:
+        self.errors[f"{name}: crashed"] += 1
+        if self.errors[f"{name}: crashed"] == 1:  # whoever can cause it could fill the log
+            _log.error("capability %s failed", name, exc_info=error)
 
     # --- from this node ---------------------------------------------------------------------
 
@@ -214,6 +237,9 @@ class Post:
         except RemoteError as error:
             self.errors[f"{message.capability}: {error.reason}"] += 1
             self.fail(message.capability, incoming, str(error), now)
+        except Exception as error:  # noqa: BLE001 - see each
+            self._crashed(message.capability, error)
+            self.fail(message.capability, incoming, "failed", now)
 
     def fail(self, capability: str, incoming: Incoming, why: str, now: float) -> SendResult:
         """Tell somebody who asked that it could not be done; nothing for a message without question."""

@@ -15,7 +15,7 @@ from shield.cluster.identity import needs_renewal
 from shield.cluster.member import Member
 from shield.cluster.messages import Kind
 from shield.cluster.requests import Answers
-from shield.errors import RemoteError
+from shield.errors import RemoteError, ShieldError
 
 __all__ = ["CAPABILITY", "Steward"]
 
@@ -25,6 +25,9 @@ RETRY_SECONDS = 600.0
 """Between two requests for a new certificate; there are weeks to get one."""
 
 ANSWER_SECONDS = 10.0
+
+SIGN_SECONDS = 60.0
+"""Between two certificates of one member: each waits for the disk, and so does everything else."""
 
 
 class Steward:
@@ -38,7 +41,11 @@ class Steward:
         self._core = core
         self._authority = authority
         self._keep = keep
+        self._unkept = False
+        """The certificate in use is not on the disk yet."""
         self._next_try = 0.0
+        self._signed: dict[str, float] = {}
+        """When each member got its last certificate, node time."""
         self._outlet: Outlet = core.add(self)
 
     def remove(self, name: str, now: float) -> bool:
@@ -71,9 +78,13 @@ class Steward:
     def tick(self, now: float) -> None:
         """Ask for a new certificate when it is time."""
         core = self._core
-        if now < self._next_try or not needs_renewal(core.identity.own, core.wall(now)):
+        needed = needs_renewal(core.identity.own, core.wall(now))
+        if now < self._next_try or not (needed or self._unkept):
             return
         self._next_try = now + RETRY_SECONDS
+        if not needed:
+            self._store()
+            return
         if self._authority is not None:
             key, wall = core.identity.key, core.wall(now)
             self._take(self._authority.own_identity(core.name, wall, key).certificate, now)
@@ -106,13 +117,28 @@ class Steward:
 
     def _take(self, certificate: bytes, now: float) -> None:
         self._core.renew(self._core.identity.renewed(certificate), now)
-        self.problem = ""
-        self._keep()
+        self._store()
+
+    def _store(self) -> None:
+        """Keep the certificate; a disk that is full now is asked again later."""
+        try:
+            self._keep()
+        except ShieldError as error:
+            self._unkept, self.problem = True, str(error)
+        else:
+            self._unkept, self.problem = False, ""
 
     def _sign(self, sender: str, request: bytes, now: float) -> bytes:
         if self._authority is None:
             raise RemoteError("no_authority", "this node signs no certificates")
+        if now - self._signed.get(sender, -SIGN_SECONDS) < SIGN_SECONDS:
+            raise RemoteError("too_soon", "there was a new certificate a moment ago")
         certificate = self._core.membership.members[sender].certificate
         signed = self._authority.renew(certificate, request, self._core.wall(now))
-        self._keep()
+        self._signed[sender] = now
+        try:
+            self._keep()
+        except ShieldError as error:  # nobody gets a certificate of which no trace is kept
+            self.problem = str(error)
+            raise RemoteError("not_kept", "the node with the authority cannot write its files") from None
         return signed
