@@ -3,7 +3,8 @@
 ``source`` says where frames come from: ``live`` (interfaces) and ``pcap`` (capture files, read
 by ``pcapfile``). ``decoder`` turns one frame into the SIP messages it completes: ``link``
 finds the IP packet, ``packet`` reads it, ``slow`` asks scapy about everything unusual,
-``tunnels`` finds the packet inside, ``fragments`` joins IP fragments, ``stream`` joins TCP segments,
+``tunnels`` finds the packet inside, ``fragments`` joins IP fragments (in all ``readings`` that
+receivers may have), ``stream`` joins TCP segments,
 ``framing`` and ``websocket`` cut messages out of a byte stream, ``content`` tells SIP from
 keep-alives. ``bpf`` writes the kernel's filter, ``settings`` holds what an operator may change,
 ``stats`` what he wants to know.

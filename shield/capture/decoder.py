@@ -237,13 +237,13 @@ class Decoder:
         return out
 
     def _fragment(self, time: float, fragment: Fragment, depth: int) -> Sequence[Datagram]:
-        joined = self._fragments.add(time, fragment)
-        if joined is None:
-            return ()
-        packet = read_transport(*joined)
-        if packet is DECLINED and self._budget.take(time):
-            self.stats.slow += 1
-            packet = dissect_ip(*joined)
-        if isinstance(packet, Fragment):  # a fragment inside a reassembled packet is a trick
-            packet = Reject("errors", "fragment_nested")
-        return self.take(time, packet, depth)
+        out: list[Datagram] = []
+        for joined in self._fragments.add(time, fragment):
+            packet = read_transport(*joined)
+            if packet is DECLINED and self._budget.take(time):
+                self.stats.slow += 1
+                packet = dissect_ip(*joined)
+            if isinstance(packet, Fragment):  # a fragment inside a reassembled packet is a trick
+                packet = Reject("errors", "fragment_nested")
+            out += self.take(time, packet, depth)
+        return out

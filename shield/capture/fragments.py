@@ -1,32 +1,42 @@
 """Join IP fragments: RFC 791 section 3.2 and RFC 8200 section 4.5.
 
-Overlaps are a way to show a sensor something else than the server gets. So: a fragment that
-repeats what is there already is passed over (IPv4: whatever it says, the first one counts, as
-in Linux; IPv6: only when it says the same), and any other overlap condemns the packet with
-all its later fragments (RFC 5722). Everything is bounded, as forged fragments cost nothing.
+Overlaps are a way to show a sensor something else than the server gets, and receivers differ: RFC 5722
+drops the packet and what is still to come of it; Linux drops what it has and begins anew with the next
+fragment, and passes over what lies inside known bytes; others keep the first copy, or the last.
+A sensor that follows one of them gives a free pass to who aims at another. So no overlap hides a
+packet: it is counted, and the packet comes out in each reading that differs (first copy, last copy,
+begun anew). A receiver drops a UDP datagram with a wrong checksum, so where readings
+differ and one of them has a right one, the others are none; this also sorts out what a reused
+identification mixed up (RFC 4963). Everything is bounded, as forged fragments cost nothing.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
-from shield.capture.packet import Fragment
+from shield.capture.packet import UDP, Fragment
+from shield.capture.readings import Partial
 
 __all__ = ["Joined", "Reassembler"]
 
-MAX_PACKETS = 1024
-"""Unfinished packets kept; the oldest is given up for a new one."""
-MAX_PACKETS_OF_SOURCE = 64
-"""Of these for one source address, so that one sender cannot push out the others."""
-MAX_BYTES = 8 << 20
-"""Payload bytes kept in all unfinished packets together."""
-MAX_PIECES = 128
-"""Fragments of one packet: 64 KiB at the smallest IPv4 MTU in use, 576 bytes."""
-MAX_PACKET = 65535
+MAX_PACKETS: Final = 4096
+"""Unfinished packets kept, about as many as Linux holds in its 4 MB; the one that waited longest is
+given up for a new one."""
+MAX_PACKETS_OF_SOURCE: Final = 512
+"""Of these for one source address, so that one sender cannot push out the others. Linux drops an IPv4
+packet when 64 fragments of the same sender came in between (ipfrag_max_dist)."""
+MAX_BYTES: Final = 8 << 20
+"""What all unfinished packets together may cost."""
+MAX_COST: Final = 1 << 20
+"""What one packet may cost: 64 KiB in pieces of 8 bytes, as an evader would send it, cost 840 kB."""
+MAX_PACKET: Final = 65535
 """Longest IP packet without jumbograms."""
-TIMEOUT = 30.0
-"""Seconds of event time until an unfinished packet is given up; Linux waits 30 s (IPv6: 60 s)."""
+TIMEOUT: Final = 60.0
+"""Seconds of event time without a fragment until a packet is given up. Linux waits 30 s for the whole
+packet, IPv6 60 s, RFC 1122 up to 120 s; from the last fragment, so that no receiver waits for a
+piece of which the sensor has forgotten the others."""
 
 _Key = tuple[bytes, bytes, int, int]
 
@@ -40,117 +50,90 @@ class Joined(NamedTuple):
     body: bytes
 
 
-class _Partial:
-    """The pieces of one packet so far, in order of offset, never overlapping."""
-
-    __slots__ = ("condemned", "pieces", "protocol", "size", "started", "total")
-
-    def __init__(self, started: float) -> None:
-        self.started = started
-        self.pieces: list[tuple[int, bytes]] = []
-        self.protocol: int | None = None
-        self.total: int | None = None
-        self.size = 0
-        self.condemned = False
-
-
 class Reassembler:
     """Takes fragments in any order, gives each packet when its last piece came."""
 
     def __init__(self, errors: Counter[str]) -> None:
         self._errors = errors
-        self._partials: OrderedDict[_Key, _Partial] = OrderedDict()
-        self._of_source: Counter[bytes] = Counter()
+        self._partials: OrderedDict[_Key, Partial] = OrderedDict()
+        """In order of the last fragment."""
+        self._of_source: dict[bytes, OrderedDict[_Key, None]] = {}
         self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._partials)
 
-    def add(self, time: float, fragment: Fragment) -> Joined | None:
-        """Take one fragment at event ``time``; the packet if it is complete now."""
+    def add(self, time: float, fragment: Fragment) -> Sequence[Joined]:
+        """Take one fragment at event ``time``; the packet, in each reading, if it is complete now."""
         self._expire(time)
+        source, destination = fragment.source, fragment.destination
         if not fragment.offset and not fragment.more:  # an atomic fragment, RFC 6946
-            return Joined(fragment.source, fragment.destination, fragment.protocol, fragment.data)
+            return (Joined(source, destination, fragment.protocol, fragment.data),)
         reason = _unfit(fragment)
         if reason:
             self._errors[reason] += 1
-            return None
-        key = (
-            fragment.source,
-            fragment.destination,
-            fragment.identification,
-            fragment.protocol if fragment.version == 4 else -1,
-        )
-        partial = self._partials.get(key) or self._begin(key, time)
-        if partial.condemned:
-            return None
-        reason = self._place(partial, fragment)
+            return ()
+        version = fragment.protocol if fragment.version == 4 else -1
+        key = (source, destination, fragment.identification, version)
+        partial = self._partials.get(key) or self._begin(key)
+        partial.seen = time
+        self._partials.move_to_end(key)
+        self._of_source[source].move_to_end(key)
+        before = partial.cost
+        reason = partial.add(fragment)
+        self._bytes += partial.cost - before
         if reason:
             self._errors[reason] += 1
-            self._condemn(partial)
-            return None
-        if partial.size != partial.total or partial.protocol is None:
-            return None
-        self._forget(key)
-        body = b"".join(data for _, data in partial.pieces)
-        return Joined(fragment.source, fragment.destination, partial.protocol, body)
-
-    def _begin(self, key: _Key, time: float) -> _Partial:
-        if self._of_source[key[0]] >= MAX_PACKETS_OF_SOURCE:
-            self._give_up(next(other for other in self._partials if other[0] == key[0]))
-        elif len(self._partials) >= MAX_PACKETS:
-            self._give_up(next(iter(self._partials)))
-        partial = self._partials[key] = _Partial(time)
-        self._of_source[key[0]] += 1
-        return partial
-
-    def _place(self, partial: _Partial, fragment: Fragment) -> str:
-        """Put the piece where it belongs; the reason if it contradicts what is there."""
-        start, end = fragment.offset, fragment.offset + len(fragment.data)
-        last = partial.pieces[-1] if partial.pieces else None
-        if not fragment.more:
-            if partial.total not in {None, end} or (last and last[0] + len(last[1]) > end):
-                return "fragment_conflict"
-            partial.total = end
-        elif partial.total is not None and end > partial.total:
-            return "fragment_conflict"
-        place = 0
-        for index, (at, data) in enumerate(partial.pieces):
-            stop = at + len(data)
-            if stop <= start:
-                place = index + 1
-                continue
-            if at >= end:
-                break
-            if at <= start and end <= stop:
-                same = data[start - at : end - at] == fragment.data
-                return "" if same or fragment.version == 4 else "fragment_overlap"
-            return "fragment_overlap"
-        if len(partial.pieces) >= MAX_PIECES:
-            return "fragment_limit"
-        partial.pieces.insert(place, (start, fragment.data))
-        partial.size += len(fragment.data)
-        self._bytes += len(fragment.data)
-        if not start:
-            partial.protocol = fragment.protocol
+        readings = partial.complete()
+        if readings:
+            self._finish(key, partial)
+            if len(readings) > 1:
+                sound = [each for each in readings if _sound(source, destination, *each)]
+                readings = sound or readings
+            return [Joined(source, destination, *each) for each in readings]
+        if partial.cost > MAX_COST:
+            self._thin(key, partial)
         while self._bytes > MAX_BYTES and len(self._partials) > 1:
             self._give_up(next(iter(self._partials)))
-        return ""
+        return ()
 
-    def _condemn(self, partial: _Partial) -> None:
-        """Keep only the memory that this packet is refused, until it times out."""
-        self._bytes -= partial.size
-        partial.pieces.clear()
-        partial.size = 0
-        partial.condemned = True
+    def _begin(self, key: _Key) -> Partial:
+        own = self._of_source.get(key[0])
+        if own is not None and len(own) >= MAX_PACKETS_OF_SOURCE:
+            self._give_up(next(iter(own)))
+        elif len(self._partials) >= MAX_PACKETS:
+            self._give_up(next(iter(self._partials)))
+        partial = self._partials[key] = Partial()
+        self._of_source.setdefault(key[0], OrderedDict())[key] = None
+        return partial
+
+    def _thin(self, key: _Key, partial: Partial) -> None:
+        """Make a packet of too many pieces cheaper: without later copies, or not at all."""
+        before = partial.cost
+        for reading in (partial.all, partial.anew):
+            if reading is not None:
+                reading.forget_late()
+        self._bytes += partial.cost - before
+        if partial.cost > MAX_COST:
+            self._give_up(key)
+        else:
+            self._errors["fragment_limit"] += 1
+
+    def _finish(self, key: _Key, partial: Partial) -> None:
+        """Forget the packet, but for what a receiver that began anew still waits with."""
+        anew = partial.anew
+        if anew is None or not anew.pieces or anew.complete():
+            self._forget(key)
+            return
+        self._bytes -= partial.cost - anew.cost
+        partial.all, partial.anew = anew, None
 
     def _expire(self, time: float) -> None:
         while self._partials:
             key, partial = next(iter(self._partials.items()))
-            if time - partial.started <= TIMEOUT:
+            if time - partial.seen <= TIMEOUT:
                 return
-            if not partial.condemned:
-                self._errors["fragment_timeout"] += 1
+            self._errors["fragment_timeout"] += 1
             self._forget(key)
 
     def _give_up(self, key: _Key) -> None:
@@ -158,9 +141,10 @@ class Reassembler:
         self._forget(key)
 
     def _forget(self, key: _Key) -> None:
-        self._bytes -= self._partials.pop(key).size
-        self._of_source[key[0]] -= 1
-        if not self._of_source[key[0]]:
+        self._bytes -= self._partials.pop(key).cost
+        own = self._of_source[key[0]]
+        del own[key]
+        if not own:
             del self._of_source[key[0]]
 
 
@@ -173,3 +157,16 @@ def _unfit(fragment: Fragment) -> str:
     if fragment.offset + len(fragment.data) > MAX_PACKET:
         return "fragment_length"
     return ""
+
+
+def _sound(source: bytes, destination: bytes, protocol: int, body: bytes) -> bool:
+    """Whether a receiver takes it for a UDP datagram: the checksum is right (RFC 768), or none."""
+    if protocol != UDP or len(body) < 8:
+        return False
+    if body[6:8] == b"\0\0":
+        return True
+    summed = source + destination + b"\0\x11" + body[4:6] + body
+    if len(summed) % 2:
+        summed += b"\0"
+    # A sum of 16-bit words in ones' complement is the number modulo 65,535.
+    return int.from_bytes(summed, "big") % 0xFFFF == 0

@@ -185,12 +185,12 @@ def test_fragments_are_joined() -> None:
     payload = OPTIONS + b"x" * 3000
     body = udp(payload)
     decoder = Decoder()
-    assert decoder.feed(frame(ether(ip4(body[1480:2960], place=0x2000 | 185)))) == ()
-    assert decoder.feed(frame(ether(ip4(body[2960:], place=370)))) == ()
+    assert not decoder.feed(frame(ether(ip4(body[1480:2960], place=0x2000 | 185))))
+    assert not decoder.feed(frame(ether(ip4(body[2960:], place=370))))
     (message,) = decoder.feed(frame(ether(ip4(body[:1480], place=0x2000))))
     assert message.payload == payload
     head = struct.pack("!BxHI", 17, 1, 9)
-    assert decoder.feed(frame(ether(ip6(head + body[:1448], 44)))) == ()
+    assert not decoder.feed(frame(ether(ip6(head + body[:1448], 44))))
     (message,) = decoder.feed(frame(ether(ip6(struct.pack("!BxHI", 17, 1448, 9) + body[1448:], 44))))
     assert message.payload == payload
     assert decoder.stats.slow == 0
@@ -211,7 +211,7 @@ def test_a_fragment_inside_a_fragment_is_refused() -> None:
     inner = struct.pack("!BxHI", 17, 1, 3) + udp()[:16]
     decoder = Decoder()
     decoder.feed(frame(ether(ip6(struct.pack("!BxHI", 44, 1, 9) + inner[:16], 44))))
-    assert decoder.feed(frame(ether(ip6(struct.pack("!BxHI", 44, 16, 9) + inner[16:], 44)))) == ()
+    assert not decoder.feed(frame(ether(ip6(struct.pack("!BxHI", 44, 16, 9) + inner[16:], 44))))
     assert decoder.stats.errors == {"fragment_nested": 1}
 
 
