@@ -20,7 +20,7 @@ from shield.cluster.identity_files import Directory
 from shield.cluster.replicated import ReplicatedMap
 from shield.cluster.settings import ClusterSettings
 from shield.conversation import Conversation
-from shield.errors import InputError
+from shield.errors import InputError, ShieldError
 from shield.hub import Hub
 from shield.net import Network, unpack
 from shield.pipeline import Pipeline
@@ -49,13 +49,16 @@ class Seal(NamedTuple):
 def own_seal(settings: ClusterSettings, name: str) -> Seal:
     """Give name and secret of the identity that this host has; without one ``name``, and any secret.
 
-    Raises ConfigError or SystemFailure when there is an identity that cannot be read.
+    The same when it cannot be read: a node blocks what it finds whatever became of its cluster.
     """
     directory = Directory(settings.directory)
-    if not directory.holds():
-        return Seal(name, token_bytes(32))
-    identity = directory.load().identity
-    return Seal(identity.name, identity.secret(PURPOSE))
+    try:
+        if directory.holds():
+            identity = directory.load().identity
+            return Seal(identity.name, identity.secret(PURPOSE))
+    except ShieldError as error:
+        _log.error("cluster: %s; this node works alone", error)
+    return Seal(name, token_bytes(32))
 
 
 def make_sharing(
@@ -86,22 +89,47 @@ class Clustering:
     clock: Callable[[], float]
     """Node time."""
     cluster: Cluster | None = None
+    problem: str = ""
+    """Why this node takes no part although it has an identity."""
 
     def __post_init__(self) -> None:
         self.conversation = Conversation()
+        self._starting = False
 
     async def start_if_member(self) -> None:
         """Take part when there is an identity; raises ConfigError or SystemFailure when that fails."""
         if Directory(self.settings.directory).holds():
             await self.start()
 
+    async def take_part(self) -> bool:
+        """Take part when there is an identity; what is in the way is told. Whether to try no more."""
+        try:
+            if self.cluster is None:
+                await self.start_if_member()
+        except Exception as error:  # noqa: BLE001 - a bug there must not end detection
+            if str(error) != self.problem and not self._starting:
+                self.problem = str(error) or repr(error)
+                bug = None if isinstance(error, ShieldError) else error
+                text = "cluster: %s; this node works alone until that is mended"
+                _log.error(text, self.problem, exc_info=bug)
+            return False
+        return True
+
     async def start(self) -> dict[str, Any]:
-        """Take part; raises ConfigError without an identity, InputError when the name is another."""
-        if self.cluster is not None:
-            raise InputError(f"this node takes part already, as {self.cluster.name}")
+        """Take part; raises ConfigError without an identity, SystemFailure when the port is taken."""
+        if self.cluster is not None or self._starting:
+            raise InputError(f"this node takes part already, as {self.sharing.node}")
+        self._starting = True
+        try:
+            return await self._start()
+        finally:
+            self._starting = False
+
+    async def _start(self) -> dict[str, Any]:
         cluster = Cluster(None, self.settings, addresses=self._reachable_at(), software=self.software)
         if cluster.name != self.sharing.node:
-            return {"restart": f"restart `shield run`: until now this node is {self.sharing.node}"}
+            self.problem = f"restart `shield run`: until now this node is {self.sharing.node}"
+            return {"restart": self.problem}
         now = self.clock()
         self.sharing.records.reseal(
             cluster.core.identity.secret(b"blocklist"), now, cluster.core.wall(now)
@@ -112,8 +140,13 @@ class Clustering:
         cluster.core.on_expelled = self.sharing.forget
         self.sharing.connect(cluster.add(self.sharing))
         self.conversation.join(cluster)
-        await cluster.start()
-        self.cluster = cluster
+        try:
+            await cluster.start()
+        except BaseException:
+            self.sharing.disconnect()
+            self.conversation.part()
+            raise
+        self.cluster, self.problem = cluster, ""
         self.hub.ask_origin = self._ask_origin
         _log.info("cluster %s: this node is %s", cluster.core.identity.cluster, cluster.name)
         return {"cluster": cluster.core.identity.cluster, "node": cluster.name}
@@ -138,7 +171,7 @@ class Clustering:
     def warnings(self) -> list[str]:
         """What an operator should know, one line each."""
         if self.cluster is None:
-            return []
+            return [f"cluster: this node takes no part: {self.problem}"] if self.problem else []
         core, found = self.cluster.core, []
         if self.cluster.steward.problem:
             found.append(f"cluster: the certificate cannot be renewed: {self.cluster.steward.problem}")

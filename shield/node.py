@@ -53,6 +53,9 @@ PRUNE_SECONDS = 3600.0
 OWN_SECONDS = 60.0
 """Between two looks at the addresses of this machine: one that came up must not be judged."""
 
+CLUSTER_SECONDS = 10.0
+"""Between two tries to take part in the cluster while something is in the way, a port in use perhaps."""
+
 RESOLVE_SECONDS = 5.0
 """Between two looks which names of the allowlist are due."""
 
@@ -171,14 +174,15 @@ class Node:
             loop.add_signal_handler(signal.SIGHUP, self._reload_by_signal)
             loop.add_reader(self.source.fileno(), self._read)
             try:
-                await self.clustering.start_if_member()
                 await self._run_tasks()
             finally:
                 loop.remove_reader(self.source.fileno())
                 await self.control.close()
-                await self.clustering.close()
-                while self.hub.save(_now(), time.time()):
-                    pass
+                try:
+                    await self.clustering.close()
+                finally:
+                    while self.hub.save(_now(), time.time()):
+                        pass
         _log.info("stopped")
 
     def _adopt(self) -> None:
@@ -189,7 +193,9 @@ class Node:
             self.hub.feed.adopt(self.hub.pipeline.blocklist.decisions(now), now)
 
     async def _run_tasks(self) -> None:
-        jobs = [self._tick(), self._save(), self._resolve(), self._firewall()]
+        jobs = [
+            self._take_part(), self._tick(), self._save(), self._resolve(), self._firewall()
+        ]  # fmt: skip
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]
             notify("READY=1")
@@ -197,6 +203,11 @@ class Node:
             notify("STOPPING=1")
             for task in tasks:
                 task.cancel()
+
+    async def _take_part(self) -> None:
+        """Join the cluster; once that is done, who leaves it wants to be out."""
+        while not await self.clustering.take_part():  # noqa: ASYNC110 - nobody tells that a port is free
+            await asyncio.sleep(CLUSTER_SECONDS)
 
     # --- what happens when ------------------------------------------------------------------
 

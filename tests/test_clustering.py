@@ -268,3 +268,21 @@ def test_every_cluster_command_is_in_the_table(tmp_path: Path) -> None:
     assert set(part.orders.commands) == {name for name in COMMANDS if name.startswith("cluster.")}
     assert isinstance(Cluster, type)
     part.bench.journal.close()
+
+
+def test_two_orders_to_start_make_one_member(tmp_path: Path) -> None:
+    """The second is refused: two members of one name would fight, and one of them nobody could end."""
+
+    async def main() -> None:
+        async with pair(tmp_path) as (a, b):
+            await b.ask("cluster.leave")
+            first, second = await asyncio.gather(
+                b.ask("cluster.start"), b.ask("cluster.start"), return_exceptions=True
+            )
+            assert first == {"cluster": "voice", "node": "b"}
+            assert isinstance(second, InputError)
+            await until(lambda: a.clustering.joined().members() == ("b",))
+            await b.ask("ban", values=[ATTACKER])
+            await until(lambda: ATTACKER in a.banned())
+
+    run(main)
