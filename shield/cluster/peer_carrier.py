@@ -24,12 +24,11 @@ from shield.cluster.link import Link
 from shield.cluster.peer_connection import (
     HANDSHAKE_SECONDS,
     LINGER_SECONDS,
-    Greeter,
     Guest,
     Peer,
     explain,
 )
-from shield.cluster.settings import parse_address
+from shield.cluster.settings import Address, parse_address
 from shield.errors import SystemFailure
 
 __all__ = ["Credentials", "PeerCarrier"]
@@ -45,6 +44,9 @@ MAX_GUESTS = 64
 
 MAX_GUESTS_EACH = 8
 """Of one address."""
+
+ACCEPT_PAUSE = 0.1
+"""Seconds until the next try when the system refuses a connection, for want of descriptors."""
 
 _log = logging.getLogger(__name__)
 _now = time.monotonic
@@ -85,7 +87,7 @@ class PeerCarrier:
         self._hosts: set[str] = set()
         """Where members are: a crowd of strangers does not keep them out."""
         self._peers: dict[Link, Peer] = {}
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._handshakes: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
@@ -97,34 +99,35 @@ class PeerCarrier:
     @property
     def port(self) -> int:
         """The TCP port that is listened on."""
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
+        assert self._listener is not None
+        return int(self._listener.getsockname()[1])
 
     async def start(self) -> None:
         """Listen and begin to dial; raises SystemFailure when the address cannot be had."""
         self._loop = asyncio.get_running_loop()
         host, port = parse_address(self.core.settings.listen, lowest=0)
         try:
-            listener = _listener(host, port)
+            self._listener = _listener(host, port)
         except OSError as error:
             where = self.core.settings.listen
             why = os.strerror(error.errno) if error.errno else str(error)
             raise SystemFailure(f"cluster.listen: cannot listen on {where}: {why}") from None
-        self._server = await self._loop.create_server(lambda: Greeter(self), sock=listener)
+        self._spawn(self._accept(self._listener))
         self.core.post.wake = self._wake
         self._look()
 
     async def close(self, *, leave: bool = False) -> None:
         """End all connections; with ``leave`` say goodbye first."""
-        if self._server is None:
+        if self._listener is None:
             return
         if leave:
             self.core.leave(_now())
-        self._server.close()
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:
             task.cancel()
+        self._listener.close()
+        self._listener = None
         self._flush()
         for peer in list(self._peers.values()):
             peer.end()
@@ -136,7 +139,6 @@ class PeerCarrier:
             for peer in list(self._peers.values()):
                 peer.abort()
         await asyncio.sleep(0)  # the turn in which the last socket is closed
-        self._server = None
 
     # --- timers -----------------------------------------------------------------------------
 
@@ -165,28 +167,43 @@ class PeerCarrier:
 
     async def _dial(self, attempt: Attempt) -> None:
         assert self._loop is not None
-        peer, raw = Peer(self, dialed=True, expected=attempt.name), None
-        host, port = attempt.address
+        peer = Peer(self, dialed=True, expected=attempt.name)
         name, problem = None, ""
         try:
-            async with asyncio.timeout(attempt.timeout + HANDSHAKE_SECONDS):
-                async with asyncio.timeout(attempt.timeout):
-                    raw, _ = await self._loop.create_connection(asyncio.Protocol, host, port)
-                transport = await self._loop.start_tls(
-                    raw,
-                    peer,
-                    self._credentials.client_context(),
-                    server_hostname="",
-                    ssl_handshake_timeout=HANDSHAKE_SECONDS,
-                )
-            peer.greeted(transport)
+            async with asyncio.timeout(attempt.timeout):
+                connection = await self._connect(attempt.address)
+            await self._loop.create_connection(
+                lambda: peer,
+                sock=connection,
+                ssl=self._credentials.client_context(),
+                server_hostname="",
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            )
             name, problem = peer.name, peer.problem
         except (OSError, ValueError) as error:  # ValueError: a member's address may be no host name
             problem = explain(error)
-        finally:
-            if raw is not None and not peer.greeted_once:
-                raw.abort()
         self.core.dialer.ended(attempt, name, problem, _now())
+
+    async def _connect(self, address: Address) -> socket.socket:
+        """Connect by TCP, to the first of the addresses of a name that answers."""
+        assert self._loop is not None
+        failure = OSError("the name has no address")
+        for family, kind, number, _, place in await self._loop.getaddrinfo(
+            *address, type=socket.SOCK_STREAM
+        ):
+            connection = socket.socket(family, kind, number)
+            connection.setblocking(False)  # noqa: FBT003 - its only argument
+            try:
+                await self._loop.sock_connect(connection, place)
+            except OSError as error:
+                connection.close()
+                failure = error
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
+        raise failure
 
     # --- bytes ------------------------------------------------------------------------------
 
@@ -216,33 +233,38 @@ class PeerCarrier:
 
     # --- who comes --------------------------------------------------------------------------
 
-    def came(self, raw: asyncio.Transport) -> None:
-        """Somebody has connected: greet him with TLS, unless too many are at it."""
-        host = str((raw.get_extra_info("peername") or ("?",))[0]).removeprefix("::ffff:")
-        crowded = self._handshakes.total() >= MAX_HANDSHAKES and host not in self._hosts
-        if crowded or self._handshakes[host] >= MAX_HANDSHAKES_EACH:
-            self.refused["too_many_handshakes"] += 1
-            raw.abort()
-            return
-        self._handshakes[host] += 1  # here: many may come in one turn of the loop
-        raw.pause_reading()
-        self._spawn(self._greet(raw, host))
-
-    async def _greet(self, raw: asyncio.Transport, host: str) -> None:
+    async def _accept(self, listener: socket.socket) -> None:
+        """Greet with TLS who connects, unless too many are at it."""
         assert self._loop is not None
-        context = self._credentials.server_context(guests=self._expects_guests())
-        peer = Peer(self, dialed=False, host=host)
+        while True:
+            try:
+                connection, address = await self._loop.sock_accept(listener)
+            except OSError as error:
+                _log.warning("cluster: accepting a connection: %s", error)
+                await asyncio.sleep(ACCEPT_PAUSE)
+                continue
+            host = str(address[0]).removeprefix("::ffff:")
+            crowded = self._handshakes.total() >= MAX_HANDSHAKES and host not in self._hosts
+            if crowded or self._handshakes[host] >= MAX_HANDSHAKES_EACH:
+                self.refused["too_many_handshakes"] += 1
+                connection.close()
+            else:
+                self._handshakes[host] += 1  # here: many may come in one turn of the loop
+                self._spawn(self._greet(connection, host))
+
+    async def _greet(self, connection: socket.socket, host: str) -> None:
+        assert self._loop is not None
         try:
-            transport = await self._loop.start_tls(
-                raw, peer, context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            await self._loop.connect_accepted_socket(
+                lambda: Peer(self, dialed=False, host=host),
+                connection,
+                ssl=self._credentials.server_context(guests=self._expects_guests()),
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
             )
-            peer.greeted(transport)
-        except (OSError, ssl.SSLError, TimeoutError) as error:
+        except OSError as error:
             self.refused[_reason(error)] += 1
             _log.debug("cluster: %s: %s", host, error)
         finally:
-            if not peer.greeted_once:
-                raw.abort()
             _less(self._handshakes, host)
 
     def welcome(self, host: str) -> Guest | None:
@@ -271,7 +293,9 @@ def _less(counts: Counter[str], host: str) -> None:
 def _listener(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     dual = host == "::" and socket.has_dualstack_ipv6()
-    return socket.create_server((host, port), family=family, backlog=128, dualstack_ipv6=dual)
+    listener = socket.create_server((host, port), family=family, backlog=128, dualstack_ipv6=dual)
+    listener.setblocking(False)  # noqa: FBT003 - its only argument
+    return listener
 
 
 def _reason(error: BaseException) -> str:

@@ -7,14 +7,14 @@ import contextlib
 import ssl
 import time
 from collections import Counter
-from typing import Protocol
+from typing import Protocol, cast
 
 from shield.cluster.core import Core
 from shield.cluster.identity import Certificate
 from shield.cluster.link import Link
 from shield.errors import RemoteError
 
-__all__ = ["HANDSHAKE_SECONDS", "LINGER_SECONDS", "MAX_FRAMES", "Greeter", "Guest", "Peer", "explain"]
+__all__ = ["HANDSHAKE_SECONDS", "LINGER_SECONDS", "MAX_FRAMES", "Guest", "Peer", "explain"]
 
 HANDSHAKE_SECONDS = 5.0
 """A TLS handshake that takes longer is given up."""
@@ -52,10 +52,6 @@ class Carrier(Protocol):
     refused: Counter[str]
     throttled: int
 
-    def came(self, raw: asyncio.Transport) -> None:
-        """Somebody has connected."""
-        ...
-
     def welcome(self, host: str) -> Guest | None:
         """Somebody has no certificate: give him an ear, or None, counted."""
         ...
@@ -73,18 +69,6 @@ class Carrier(Protocol):
         ...
 
 
-class Greeter(asyncio.Protocol):
-    """Stands for a connection until its TLS handshake begins."""
-
-    def __init__(self, carrier: Carrier) -> None:
-        self._carrier = carrier
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Somebody has connected."""
-        assert isinstance(transport, asyncio.Transport)
-        self._carrier.came(transport)
-
-
 class Peer(asyncio.Protocol):
     """One connection after its TLS handshake."""
 
@@ -98,18 +82,14 @@ class Peer(asyncio.Protocol):
         self._guest: Guest | None = None
         self._full = False
         self._throttled = False
-        self._over = False
         self._frames = 0
-        self._early = b""
-        """Came before ``greeted``: the end of a handshake may bring data along."""
         self.name: str | None = None
         """Who is at the other end."""
         self.problem = ""
 
-    def greeted(self, transport: asyncio.Transport | None) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The handshake is done: the peer is who its certificate says, or a guest."""
-        if transport is None or self._over:  # it hung up in the same moment
-            return
+        transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
         self._transport = transport
         transport.set_write_buffer_limits(HIGH_WATER)
         core = self._carrier.core
@@ -120,7 +100,6 @@ class Peer(asyncio.Protocol):
                 transport.abort()
             else:
                 asyncio.get_running_loop().call_later(2 * HANDSHAKE_SECONDS, transport.abort)
-                self.data_received(self._early)
             return
         try:
             self._link = core.connected(
@@ -135,26 +114,22 @@ class Peer(asyncio.Protocol):
         self.name = self._link.peer
         self._carrier.joined(self._link, self)
         self.flush()
-        self.data_received(self._early)
 
     def data_received(self, data: bytes) -> None:
         """Bytes for the core, or for the token exchange."""
-        if self._transport is None:
-            self._early += data
-        elif self._link is not None:
+        if self._link is not None:
             self._carrier.core.receive_data(self._link, data, _now())
             if self._link.stats.frames_in - self._frames > MAX_FRAMES and not self._throttled:
                 self._throttled = True
                 self._carrier.throttled += 1
                 self._pause(reading=False)
-        elif self._guest is not None:
+        elif self._guest is not None and self._transport is not None:
             self._transport.write(self._guest.receive_data(data, time.time()))
             if self._guest.done:
                 self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
-        self._over = True
         if self._guest is not None:
             self._carrier.farewell(self._host)
         if self._link is not None:
@@ -170,11 +145,6 @@ class Peer(asyncio.Protocol):
         """It does again."""
         self._full = False
         self.flush()
-
-    @property
-    def greeted_once(self) -> bool:
-        """Whether the handshake was done."""
-        return self._transport is not None
 
     def flush(self) -> None:
         """Hand the link's bytes to the transport, as many as it takes."""

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from shield.cluster.authority import create
 from shield.cluster.capability import Incoming, SendResult
@@ -20,6 +21,13 @@ from shield.cluster.peer_carrier import MAX_HANDSHAKES_EACH
 from shield.errors import SystemFailure
 from shield.wire import Frames
 from tests.cluster.real import closing, prepare, start, together, until
+
+
+@pytest.fixture(params=["asyncio", "uvloop"], autouse=True)
+def loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything holds on both event loops: uvloop is used where it is installed."""
+    if request.param == "uvloop":
+        monkeypatch.setattr(asyncio, "run", uvloop.run)
 
 
 def test_three_members_form_a_mesh_and_talk(tmp_path: Path) -> None:
