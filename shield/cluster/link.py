@@ -138,6 +138,17 @@ class Link:
         return data
 
     @property
+    def version(self) -> int:
+        """Version of the protocol that both speak; 0 before the hello."""
+        return 0 if self.theirs is None else min(HIGHEST_VERSION, self.theirs.highest)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What both can beyond the version."""
+        theirs = () if self.theirs is None else self.theirs.features
+        return tuple(feature for feature in self.hello.features if feature in theirs)
+
+    @property
     def waiting(self) -> int:
         """Octets that wait to be sent."""
         return self._waiting
@@ -200,6 +211,8 @@ class Link:
             "peer": self.peer,
             "state": self.state.value,
             "dialed": self.dialed,
+            "version": self.version,
+            "features": list(self.features),
             "age": round(now - self.opened, 3),
             "silent": round(self.silent(now), 3),
             "rtt": None if self.rtt is None else round(self.rtt, 6),

@@ -378,6 +378,17 @@ def test_wrong_cluster_version_and_name_are_refused() -> None:
         assert link in net["a"].core.links.closing()
 
 
+def test_both_use_the_highest_version_and_the_features_that_both_know() -> None:
+    """A newer node with more features and versions is a member like any other."""
+    net = FakeNet("a", "b")
+    link = net["a"].core.connected(identity("b").certificate, dialed=False, now=net.now)
+    assert (link.version, link.features) == (0, ())
+    hello = net["b"].core._hello(net.now)._replace(highest=9, features=("new", "relay"))
+    net["a"].core.receive_data(link, encode_message(hello), net.now)
+    assert (link.version, link.features) == (1, ("relay",))
+    assert link.as_json(net.now)["features"] == ["relay"]
+
+
 def test_unknown_messages_are_ignored() -> None:
     """A newer node may say what we do not know: more numbers, more fields."""
     net = FakeNet("a", "b")
