@@ -50,8 +50,12 @@ class SharedBans:
             return None
         network, records = decision.network, self._records
         key = vote_key(network, records.node) if self._voting else ban_key(network)
-        left = decision.until - now
-        entry = records.put(key, ban_value(decision), left, now, wall) if left > 0 else None
+        left, above = decision.until - now, 0
+        if self._voting:  # of several votes the last one counts
+            said = self._admission.said(network, now)
+            above = max((one.stamp for _, one in said), default=0)
+        value = ban_value(decision)
+        entry = records.put(key, value, left, now, wall, above=above) if left > 0 else None
         if entry is None:
             return None
         if left > records.limits.max_lifetime:

@@ -59,15 +59,18 @@ class ReplicatedMap(EntryStore):
 
     # What this node writes and sends
 
-    def put(self, key: bytes, value: bytes, lifetime: float, now: float, wall: float) -> Entry | None:
+    def put(
+        self, key: bytes, value: bytes, lifetime: float, now: float, wall: float, *, above: int = 0
+    ) -> Entry | None:
         """Write a value that ends after ``lifetime`` seconds; None (counted ``full``) without room.
 
-        Raises ValueError for a key or value beyond the limits: others would refuse it.
+        ``above``: stamp of something else that it answers. Raises ValueError for a key or value beyond
+        the limits: others would refuse it.
         """
         limits = self.limits
         if not 0 < len(key) <= limits.max_key or len(value) > limits.max_value:
             raise ValueError(f"key of {len(key)} bytes, value of {len(value)}: beyond the limits")
-        return self._write(key, value, min(lifetime, limits.max_lifetime), now, wall)
+        return self._write(key, value, min(lifetime, limits.max_lifetime), now, wall, above=above)
 
     def remove(self, key: bytes, now: float, wall: float) -> Entry | None:
         """Remove a live value, whoever wrote it; returns the tombstone, None if there is no value."""
@@ -172,7 +175,6 @@ class ReplicatedMap(EntryStore):
             counts[number] += 1
             if stamp > top:
                 account.top = top = stamp
-                self.clock.observe(stamp, wall)
             written.append((key, entry, held))
 
     def _shorten(self, bucket: dict[bytes, Stored], key: bytes, entry: Stored, held: Stored) -> None:
@@ -187,15 +189,23 @@ class ReplicatedMap(EntryStore):
             self._expiry.note([(key, entry, None)])
 
     def _write(
-        self, key: bytes, value: bytes | None, lifetime: float, now: float, wall: float
+        self,
+        key: bytes,
+        value: bytes | None,
+        lifetime: float,
+        now: float,
+        wall: float,
+        *,
+        above: int = 0,
     ) -> Entry | None:
+        """Write with a stamp above that of the entry that is replaced, and above ``above``."""
         number, account = bucket_of(key), self._account(self.node)
         bucket = self._buckets[number]
         held = bucket.get(key)
         if account is None or (held is None and self._room(account) <= 0):
             self.counters["full"] += 1
             return None
-        stamp = self.clock.next(wall)
+        stamp = self.clock.next(wall, above if held is None else max(above, held[0]))
         entry = (stamp, self.node, now + lifetime, value, self.seal(key, stamp, value))
         bucket[key] = entry
         account.counts[number] += 1
@@ -226,12 +236,11 @@ class ReplicatedMap(EntryStore):
         """Write what is true of a key with a newer stamp than somebody used in our name."""
         if not 0 < len(key) <= self.limits.max_key:
             return  # nobody takes it
-        self.clock.observe(stamp, wall)
         held = self.live(key, now)
         if held is None:
-            self._write(key, None, TOMBSTONE_LIFETIME, now, wall)
+            self._write(key, None, TOMBSTONE_LIFETIME, now, wall, above=stamp)
         else:
-            self._write(key, held.value, held.until - now, now, wall)
+            self._write(key, held.value, held.until - now, now, wall, above=stamp)
         self._answers.append(key)
 
     def seal(self, key: bytes, stamp: int, value: bytes | None) -> int:

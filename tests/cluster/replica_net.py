@@ -52,7 +52,7 @@ class Node:
 
     def clock_stamp(self) -> int:
         """Give a stamp that is newer than all that this node has seen."""
-        return self.table.clock.next(self.wall)
+        return self.table.clock.next(self.wall, max(one.top for one in self.table.accounts()))
 
     def on_applied(
         self, origin: str, applied: list[Applied], extra: Any, now: float, wall: float

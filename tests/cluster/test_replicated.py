@@ -183,6 +183,22 @@ def test_what_is_too_long_is_the_callers_mistake() -> None:
             table.put(key, value, 60, 0, WALL)
 
 
+def test_a_stamp_from_the_future_drags_nothing_else_along() -> None:
+    """One mad write, as far ahead as is believed, must not silence us for whose clock is slower."""
+    me, slower = new(), new("slower")
+    wall = WALL + 3600  # an hour ahead of the other
+    stamp = me.clock.horizon(wall)
+    assert me.merge("mad", (b"k", stamp, 600_000, b"mad", 1), 0, wall)
+    assert slower.merge("mad", (b"k", stamp, 600_000, b"mad", 1), 0, WALL) is None
+    me.put(b"other", b"", 600, 0, wall)
+    record = me.record(b"other", 0)
+    assert record is not None
+    assert slower.merge("me", record, 0, WALL)
+    answer = me.remove(b"k", 1, wall + 1)
+    assert answer is not None
+    assert answer.stamp > stamp, "what it wrote itself can be taken back all the same"
+
+
 def test_a_node_knows_its_own_records_again_after_it_has_forgotten_them() -> None:
     """It was restarted with an old journal; the others give back what it has written since."""
     before, after = new(), new()
@@ -254,7 +270,8 @@ class MapMachine(RuleBasedStateMachine):
     def put(self, key: bytes, value: bytes, lifetime: float) -> None:
         entry = self.table.put(key, value, lifetime, self.now, self.wall)
         assert entry is not None
-        assert entry.stamp > max((held.stamp for held in self.model.values()), default=0)
+        held = self.model.get(key)
+        assert entry.stamp > (held.stamp if held is not None else 0)
         self.model[key] = entry
 
     @rule(key=keys)
