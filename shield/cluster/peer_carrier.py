@@ -250,7 +250,11 @@ class PeerCarrier:
                 connection.close()
             else:
                 self._handshakes[host] += 1  # here: many may come in one turn of the loop
+                # asyncio does this only where a socket names its protocol, which an accepted one does
+                # not: a message would wait 40 ms for the acknowledgement of the one before it.
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._spawn(self._greet(connection, host))
+            await asyncio.sleep(0)  # a crowd at the door keeps nobody else waiting
 
     async def _greet(self, connection: socket.socket, host: str) -> None:
         assert self._loop is not None

@@ -135,6 +135,24 @@ def test_who_is_no_member_is_not_heard(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_small_messages_wait_for_nothing(tmp_path: Path) -> None:
+    """Both ends of a connection send at once (TCP_NODELAY), not after the answer to the last bytes."""
+
+    async def main() -> None:
+        prepare(tmp_path, "a", "b")
+        a = await start(tmp_path, "a")
+        b = await start(tmp_path, "b", a)
+        async with await closing(a, b):
+            await together(a, b)
+            for cluster in (a, b):
+                (peer,) = cluster.carrier._peers.values()
+                assert peer._transport is not None
+                line = peer._transport.get_extra_info("socket")
+                assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+    asyncio.run(main())
+
+
 def test_tls_1_2_is_refused(tmp_path: Path) -> None:
     """Also with a good certificate."""
 

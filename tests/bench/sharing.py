@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
-"""Measures what a decision of another node costs: merged, judged, banned, queued for all that follow.
+"""``scripts/bench sharing``: what a decision of another node costs, merged, judged, banned, queued.
 
-    ./scripts/bench-sharing            200,000 decisions
-    ./scripts/bench-sharing 1000000    as many as a joiner of a large cluster gets
+    ./scripts/bench sharing            200,000 decisions
+    ./scripts/bench sharing 1000000    as many as a joiner of a large cluster gets
 
 One process, no network: messages are made before. Times are seconds of one core.
 """
@@ -17,27 +16,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-PYTHON = ROOT / ".venv" / "bin" / "python"
-sys.path.insert(0, str(ROOT))
-
-try:
-    from shield.blocklist.decision import Decision
-    from shield.blocklist.shared_record import ban_key, ban_value
-    from shield.blocklist.sharing_settings import SharingSettings
-    from shield.cluster.capability import Incoming
-    from shield.cluster.entry import Limits
-    from shield.cluster.messages import Kind
-    from shield.cluster.replicated import ReplicatedMap
-    from shield.detect.alert import Proof
-    from shield.net import Network
-    from shield.wire import pack_value, unpack_value
-    from tests.node_parts import WALL
-    from tests.sharing_parts import OTHER, SharingBench
-except ModuleNotFoundError as error:  # started by a Python without what shield needs
-    if not PYTHON.exists() or sys.prefix == str(ROOT / ".venv"):
-        sys.exit(f"{error}; run ./scripts/env first")
-    os.execv(PYTHON, [PYTHON, *sys.argv])
+from shield.blocklist.decision import Decision
+from shield.blocklist.shared_record import ban_key, ban_value
+from shield.blocklist.sharing_settings import SharingSettings
+from shield.cluster.capability import Incoming
+from shield.cluster.entry import Limits
+from shield.cluster.messages import Kind
+from shield.cluster.replicated import ReplicatedMap
+from shield.detect.alert import Proof
+from shield.net import Network
+from shield.wire import pack_value, unpack_value
+from tests.node_parts import WALL
+from tests.sharing_parts import OTHER, SharingBench
 
 NOW = 100.0
 REASON = "Password guessing on REGISTER (12 counted, proven by nonce, user agent friendly-scanner)"
@@ -68,9 +58,9 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Measure and print."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
+    count = int(arguments[0]) if arguments else 200_000
     limits = Limits(per_origin=count * 2, bytes_per_origin=1 << 31, total=count * 2)
     bodies = messages(count, limits)
     settings = SharingSettings(max_bans=count * 2, burst=count * 2, rate=1_000_000)
@@ -90,7 +80,7 @@ def main() -> None:
         print(f"{count:,} decisions in {took:.2f} s; of a core {used:.2f} s, {each:.1f} us each")
         print(f"memory: {memory:.0f} bytes a decision; a message has {octets:.0f} octets for it")
         start, portions = time.perf_counter(), 0
-        while bench.shared.store.waiting and portions < 50:
+        while bench.shared.store.waiting > count // 2 and portions < 50:
             bench.hub.save(bench.now, WALL + bench.now)
             portions += 1
         took = (time.perf_counter() - start) / portions
@@ -105,7 +95,3 @@ def main() -> None:
         used = time.process_time() - used
         print(f"restart: {used / len(rows) * 1e6:.1f} us of a core for a record read from the journal")
         bench.journal.close()
-
-
-if __name__ == "__main__":
-    main()

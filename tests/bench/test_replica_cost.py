@@ -1,8 +1,8 @@
-"""The measurements of scripts/bench-replica work, and what does not depend on the machine holds."""
+"""The measurements of scripts/bench replica work, and what does not depend on the machine holds."""
 
 from __future__ import annotations
 
-from tests.cluster.replica_cost import bulk, join, memory, pushes
+from tests.bench.replica_cost import bulk, join, memory, pushes
 
 
 def test_a_map_filled_by_chunks_takes_little_more_than_it_keeps() -> None:

@@ -1,6 +1,6 @@
 """What a replicated map costs: time and memory for each record, measured in this process.
 
-``scripts/bench-replica`` prints it; a wider benchmark can call the same functions.
+``scripts/bench replica`` prints it; a wider benchmark can call the same functions.
 """
 
 from __future__ import annotations
