@@ -21,6 +21,7 @@ from typing import Protocol
 from shield.cluster.core import Core
 from shield.cluster.dialer import Attempt
 from shield.cluster.link import Link
+from shield.cluster.lookup import Lookup
 from shield.cluster.peer_connection import (
     HANDSHAKE_SECONDS,
     LINGER_SECONDS,
@@ -86,6 +87,7 @@ class PeerCarrier:
         self._guests: Counter[str] = Counter()
         self._hosts: set[str] = set()
         """Where members are: a crowd of strangers does not keep them out."""
+        self._lookup = Lookup()
         self._peers: dict[Link, Peer] = {}
         self._listener: socket.socket | None = None
         self._handshakes: Counter[str] = Counter()
@@ -108,9 +110,9 @@ class PeerCarrier:
         host, port = parse_address(self.core.settings.listen, lowest=0)
         try:
             self._listener = _listener(host, port)
-        except OSError as error:
-            where = self.core.settings.listen
-            why = os.strerror(error.errno) if error.errno else str(error)
+        except (OSError, ValueError) as error:  # ValueError: no host name
+            where, number = self.core.settings.listen, getattr(error, "errno", None) or 0
+            why = os.strerror(number) if number > 0 else explain(error)
             raise SystemFailure(f"cluster.listen: cannot listen on {where}: {why}") from None
         self._spawn(self._accept(self._listener))
         self.core.post.wake = self._wake
@@ -188,9 +190,7 @@ class PeerCarrier:
         """Connect by TCP, to the first of the addresses of a name that answers."""
         assert self._loop is not None
         failure = OSError("the name has no address")
-        for family, kind, number, _, place in await self._loop.getaddrinfo(
-            *address, type=socket.SOCK_STREAM
-        ):
+        for family, kind, number, _, place in await self._lookup.places(*address):
             connection = socket.socket(family, kind, number)
             connection.setblocking(False)  # noqa: FBT003 - its only argument
             try:

@@ -107,6 +107,18 @@ def test_an_address_that_is_none_is_a_failed_try(tmp_path: Path, host: str) -> N
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("host", ["a..b", "no-such-host.invalid"])
+def test_a_place_to_listen_that_is_none_is_told(tmp_path: Path, host: str) -> None:
+    """A mistake in the configuration is a failure of the machine, with the name of the setting."""
+
+    async def main() -> None:
+        prepare(tmp_path, "a")
+        with pytest.raises(SystemFailure, match=r"cluster\.listen: cannot listen on"):
+            await start(tmp_path, "a", listen=f"{host}:7170")
+
+    asyncio.run(main())
+
+
 def test_guests_of_one_address_are_bounded(tmp_path: Path) -> None:
     """While an invitation is open strangers hold a few connections, not all that a process may have."""
 
