@@ -130,12 +130,15 @@ class Clustering:
         if cluster.name != self.sharing.node:
             self.problem = f"restart `shield run`: until now this node is {self.sharing.node}"
             return {"restart": self.problem}
-        now = self.clock()
-        self.sharing.records.reseal(
-            cluster.core.identity.secret(b"blocklist"), now, cluster.core.wall(now)
-        )
+        now, secret = self.clock(), cluster.core.identity.secret(PURPOSE)
+        if not self.sharing.records.sealed_with(secret):
+            # Only then: what is written anew is newer than what this node said later and forgot.
+            self.sharing.records.reseal(secret, now, cluster.core.wall(now))
         for revocation in cluster.core.revocations:
             self.sharing.forget(revocation.name, now)
+        # A ban that the journal brought back must not keep this node from the others.
+        hosts = [host for host, _ in cluster.seeds]
+        self.hub.take_shared(self.sharing.admission.protect("", hosts, now), now)
         cluster.core.events.follow = self._follow
         cluster.core.on_expelled = self.sharing.forget
         self.sharing.connect(cluster.add(self.sharing))

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from shield.blocklist.shared_record import ban_key
 from shield.blocklist.sharing_settings import SharingSettings
 from shield.cluster.authority import create
 from shield.cluster.cluster import Cluster
@@ -21,6 +22,7 @@ from shield.cluster_orders import ClusterOrders
 from shield.clustering import Clustering, Seal, make_sharing, own_seal
 from shield.control.commands import COMMANDS
 from shield.errors import InputError
+from shield.net import Network
 from tests.cluster.identities import member
 from tests.cluster.real import QUICK, until
 from tests.node_parts import ATTACKER, ROOT, Bench
@@ -257,6 +259,27 @@ def test_alone_everything_works_and_says_what_to_do(tmp_path: Path) -> None:
         await part.clustering.close()
         part.clustering.sharing.node = "another"
         assert "restart" in await part.ask("cluster.start")
+        part.bench.journal.close()
+
+    run(main)
+
+
+def test_taking_part_again_writes_nothing_anew(tmp_path: Path) -> None:
+    """Only another secret makes it: a new stamp on an old word would beat what the others know since."""
+
+    async def main() -> None:
+        authority, first = create("voice", "a", time.time())
+        Directory(tmp_path / "a").create(first, authority)
+        part = Part(tmp_path, "a", replace(QUICK, directory=str(tmp_path / "a")))
+        await part.ask("ban", values=[ATTACKER])
+        stamps = []
+        for _ in range(3):
+            await part.clustering.start()
+            entry = part.clustering.sharing.records.get(ban_key(Network.parse(ATTACKER)))
+            assert entry is not None
+            stamps.append(entry.stamp)
+            await part.clustering.close()
+        assert stamps[1:] == stamps[:1] * 2
         part.bench.journal.close()
 
     run(main)

@@ -20,7 +20,7 @@ from shield.cluster.entry import Entry
 from shield.cluster.replicated import ReplicatedMap
 from shield.detect.alert import Proof
 from shield.errors import InputError, RemoteError
-from shield.net import Network
+from shield.net import Network, pack
 from shield.sip.servers import Servers
 
 __all__ = ["Admission"]
@@ -52,6 +52,10 @@ class Admission:
         self._aside = aside
         self._votes: dict[Network, set[str]] = {}
         """Who voted, of networks with votes; empty while every node works without a quorum."""
+        self._nodes: dict[str, frozenset[bytes]] = {}
+        """Addresses of the other nodes."""
+        self._protected: frozenset[bytes] = frozenset()
+        """All of them."""
 
     def take(self, key: bytes, entry: Entry, now: float, changes: list[Change]) -> Network | None:
         """Follow a merged ban or vote; what it changes here is added to ``changes``.
@@ -114,6 +118,35 @@ class Admission:
                 else:
                     self._count(network, now, changes, entry)
                 yield from changes
+
+    def protect(self, node: str, hosts: Iterable[str], now: float) -> list[Change]:
+        """Note where another node is reached: others cannot ban that here, and what they did ends.
+
+        A node that dropped the packets of another one would hear nothing of it any more, least of all
+        that the ban was taken back.
+        """
+        found = frozenset(address for host in hosts if (address := _packed(host)) is not None)
+        fresh, self._nodes[node] = found - self._protected, found
+        self._protected = frozenset().union(*self._nodes.values())
+        changes: list[Change] = []
+        for host in map(Network.host, fresh):
+            covering = (network for network, _ in self._blocklist.guard.networks.covering(host))
+            for network in [host, *covering]:
+                decision = self._blocklist.get(network, now)
+                for key, entry in self.said(network, now):
+                    if decision and decision.origin == entry.origin != self._node:
+                        changes += self._blocklist.remove(network, now, "a node of the cluster")
+                        self._aside.put(key, entry.origin, Why.MEMBER)
+        return changes
+
+    def unprotect(self, node: str) -> None:
+        """Forget where a node was that has no part in the cluster any more.
+
+        And ``""``, the addresses known from before the start: its own may be among them.
+        """
+        for name in (node, ""):
+            self._nodes.pop(name, None)
+        self._protected = frozenset().union(*self._nodes.values())
 
     # --- votes ------------------------------------------------------------------------------
 
@@ -197,6 +230,8 @@ class Admission:
         if network.is_host:
             if network.address in self._servers.known and network.address not in self._servers.learned:
                 return Why.OWN_SERVER
+            if network.address in self._protected:
+                return Why.MEMBER
         else:
             settings = self._settings
             shortest = settings.min_prefix_v4 if network.version == 4 else settings.min_prefix_v6
@@ -205,8 +240,17 @@ class Admission:
             own = self._servers.known - self._servers.learned
             if any(network.contains(Network.host(server)) for server in own):
                 return Why.OWN_SERVER
+            if any(network.contains(Network.host(address)) for address in self._protected):
+                return Why.MEMBER
         return None if self._allowlist.covers_network(network) is None else Why.ALLOWLISTED
 
 
 def _reason(entry: Entry) -> str:
     return f"unban by {entry.origin}"
+
+
+def _packed(host: str) -> bytes | None:
+    try:
+        return pack(host)
+    except InputError:  # a name: the connection is made to whatever it resolves to, later
+        return None

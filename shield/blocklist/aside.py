@@ -22,6 +22,8 @@ class Why(StrEnum):
     """The own allowlist covers it; applied when that ends."""
     OWN_SERVER = "own_server"
     """It would ban one of our own SIP servers."""
+    MEMBER = "member"
+    """It would ban a node of the cluster, and so cut it off here."""
     PREFIX = "prefix"
     """The network is too large."""
     QUORUM = "quorum"

@@ -212,7 +212,10 @@ class Sharing:
 
     def member_changed(self, member: Member, now: float) -> None:
         """See Capability."""
+        hosts = [host for host, _ in member.record.addresses]
+        self._hand_over(self.admission.protect(member.name, hosts, now), now)
         if self.outlet is not None and self.outlet.reachable(member.name):
+            self.records.admit(member.name)  # if it was put out, it has a new certificate
             self.budget.in_sight(member.name, now)
         else:
             self.budget.out_of_sight(member.name)
@@ -239,8 +242,14 @@ class Sharing:
             self.sync.tick(now)
 
     def forget(self, origin: str, now: float) -> None:
-        """Take out everything that a node said which has no part in the cluster any more."""
+        """Take out everything that a node said which has no part in the cluster any more.
+
+        Not what this node said itself: put out once, it is back with a new certificate, or alone.
+        """
+        if origin == self.node:
+            return
         self.budget.forget(origin)
+        self.admission.unprotect(origin)
         applied: list[Applied] = []
         for key, entry in self.records.forget(origin):
             # What was never applied, or is banned by another decision here, stays as it is.

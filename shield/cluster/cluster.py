@@ -105,6 +105,11 @@ class Cluster:
         """Name of this node."""
         return self.core.name
 
+    @property
+    def seeds(self) -> tuple[Address, ...]:
+        """Where members were when this node was last in the cluster."""
+        return self._seeds
+
     async def start(self) -> None:
         """Listen and connect; raises SystemFailure when the address cannot be had."""
         await self.carrier.start()

@@ -40,10 +40,17 @@ def alert(value: str, time: float = WALL, evidence: int = 1) -> Alert:
     )  # fmt: skip
 
 
+class Record(NamedTuple):
+    """What sharing asks of a member's record."""
+
+    addresses: tuple[tuple[str, int], ...] = ()
+
+
 class Member(NamedTuple):
     """What sharing asks of a member."""
 
     name: str
+    record: Record = Record()
 
 
 class LabOutlet:
