@@ -64,7 +64,8 @@ MAX_RUNS = 8
 class _Peer:
     digest: int | None = None
     records: int = 0
-    heard: float = float("-inf")
+    pinged: float = float("-inf")
+    """When its last ping came; it hears ours as well then."""
     told: float = float("-inf")
     equal_at: float | None = None
     differs: int = 0
@@ -115,7 +116,8 @@ class Sync:
             case ("put", records, extra):
                 self._take(sender, checked_records(records), extra, now, wall)
             case ("report", data):
-                self.reported(sender, data, now)
+                # Seldom, so one that differs is enough: what was on its way has come.
+                self._reported(sender, data, now, reports=2)
             case ("ask" | "digests" | "pull", *_):
                 self._server.answer(sender, body, now)
             case ("origins" | "digest" | "chunk" | "busy", int(), *_):
@@ -133,12 +135,17 @@ class Sync:
         return report(self.table.digest(now), len(self.table))
 
     def reported(self, sender: str, data: Any, now: float) -> None:
-        """Take a peer's report; raises RemoteError for what makes no sense."""
+        """Take a neighbour's report from a ping; raises RemoteError for what makes no sense."""
+        self._reported(sender, data, now)
+        if sender in self._peers:
+            self._peers[sender].pinged = now
+
+    def _reported(self, sender: str, data: Any, now: float, *, reports: int = 1) -> None:
         digest, records = read_report(data)
         if not self.outlet.reachable(sender):
             return
         peer = self._peers.setdefault(sender, _Peer())
-        peer.digest, peer.records, peer.heard = digest, records, now
+        peer.digest, peer.records = digest, records
         difference = digest ^ self.table.digest(now)
         if not difference:
             peer.equal_at = now
@@ -146,7 +153,7 @@ class Sync:
             peer.fresh = False
             peer.settled = None
             return
-        peer.differs += 1
+        peer.differs += reports
         peer.steady = peer.steady + 1 if difference == peer.difference else 0
         peer.difference = difference
         if peer.settled != difference:
@@ -159,7 +166,7 @@ class Sync:
             if peer.comparison:
                 peer.comparison.tick(now)
                 self._finish(peer, now)
-            if now - max(peer.heard, peer.told) >= SILENCE:
+            if now - max(peer.pinged, peer.told) >= SILENCE:
                 peer.told = now
                 self.outlet.send(name, ("report", self.report(now)), now)
 

@@ -285,6 +285,33 @@ def test_a_peer_that_is_reached_over_others_is_told_in_messages() -> None:
     assert words(net)["report"] > 0
 
 
+def test_each_tells_the_other_when_both_are_reached_over_others() -> None:
+    """To have heard of the other is no reason to be silent: it would never learn what it lacks."""
+    net = Net("ab")
+    net.run_until_equal()
+    net.pings = False
+    a, b = net.nodes.values()
+    for _ in range(40):
+        b.sync.receive("a", ("report", a.sync.report(a.now)), b.now, b.wall)
+        net.run(0.5)
+    told = [source for source, _, word, _ in net.sent if word == "report"]
+    assert told.count("b") >= 3
+
+
+def test_what_was_lost_with_a_link_is_found_within_some_seconds() -> None:
+    """The first report that comes over others is enough, be it from whoever lacks something or not."""
+    for writer in "ab":
+        net = Net("ab")
+        fill(net.nodes["a"], 3)
+        net.run_until_equal()
+        net.run(2)
+        net.pings, net.loss = False, 1
+        net.nodes[writer].put(b"lost", b"value")
+        net.run(1)
+        net.loss = 0
+        assert net.run_until_equal() < 6
+
+
 def test_a_peer_that_never_answers_is_given_up_for_a_while() -> None:
     """And holds up nobody else."""
     net = Net("abc")
