@@ -35,6 +35,8 @@ FLAPS = 4
 """A neighbour whose connection came up so often within FLAP_SECONDS is held: it is used again when it
 has been up for a while, longer each time, so that one bad cable does not keep all nodes busy."""
 FLAP_SECONDS = 60.0
+TOGETHER_SECONDS = 0.5
+"""After a start both sides dial, and one of two connections replaces the other: it came up once."""
 HOLD_SECONDS = 5.0
 MAX_HOLD = 60.0
 
@@ -106,7 +108,8 @@ class Membership:
         """A connection to ``peer`` works; it is used unless it has flapped."""
         neighbour = self._neighbours.setdefault(peer, _Neighbour())
         neighbour.up = True
-        neighbour.ups.append(now)
+        if not neighbour.ups or now - neighbour.ups[-1] >= TOGETHER_SECONDS:
+            neighbour.ups.append(now)
         flaps = sum(now - moment < FLAP_SECONDS for moment in neighbour.ups)
         if flaps > FLAPS:
             neighbour.held_until = now + min(HOLD_SECONDS * 2 ** (flaps - FLAPS - 1), MAX_HOLD)

@@ -48,6 +48,17 @@ def test_a_neighbour_lives_dies_and_lives() -> None:
     assert [change.member.state for change in a.recompute(3.0)] == ["alive"]
 
 
+def test_two_connections_at_once_are_no_flapping() -> None:
+    """After a start both sides dial and one of two stays: four restarts in a minute hold nobody back."""
+    a = membership("a")
+    for restart in range(4):
+        for moment in (0.0, 0.1, 0.3):
+            a.link_up("b", 10.0 * restart + moment)
+    assert a.held("b", 31.0) == 0
+    a.link_up("b", 40.0)
+    assert a.held("b", 41.0) > 0
+
+
 def test_a_stranger_that_cannot_be_reached_is_told_once() -> None:
     """Its record alone makes it known, as dead."""
     a, b = membership("a"), membership("b")
