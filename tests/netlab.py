@@ -104,6 +104,26 @@ class Lab:
             host.address(address)
         return host
 
+    def faults(self, *rules: str) -> None:
+        """Let the switch do this with the packets between hosts: nft rules; none mends everything."""
+        lines = ["add table bridge faults", "delete table bridge faults"]
+        if rules:
+            lines += ["add table bridge faults"]
+            lines += ["add chain bridge faults cable { type filter hook forward priority 0; }"]
+            lines += [f"add rule bridge faults cable {rule}" for rule in rules]
+        # All at once: a test that cuts and mends must not lose packets in between.
+        self._in_switch("nft", "-f", "-", stdin="\n".join(lines) + "\n")
+
+    def shown_faults(self) -> str:
+        """The faults as nft lists them, with counters."""
+        return self._in_switch("nft", "list", "table", "bridge", "faults")
+
+    def _in_switch(self, *command: str, stdin: str = "") -> str:
+        return subprocess.run(
+            ["ip", "netns", "exec", self._switch, *command],
+            input=stdin, capture_output=True, text=True, check=True, timeout=20,
+        ).stdout  # fmt: skip
+
     def close(self) -> None:
         """End every program and remove every namespace."""
         for host in self.hosts.values():

@@ -10,6 +10,7 @@ import pytest
 
 from tests.netlab import Lab
 from tests.requires import need
+from tests.system.cluster_lab import ClusterLab
 from tests.system.site import Site
 
 
@@ -27,3 +28,21 @@ def build(tmp_path: Path) -> Iterator[Callable[..., Site]]:
         yield build
         for site in made:
             site.client.close()
+
+
+@pytest.fixture(scope="module")
+def formed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterLab]:
+    """A cluster of five hosts, for all tests of a file: it takes seconds to make."""
+    need("ip", "nft")
+    with Lab() as net:
+        lab = ClusterLab(net, tmp_path_factory.mktemp("cluster"))
+        lab.form()
+        yield lab
+        lab.close()
+
+
+@pytest.fixture
+def cluster(formed: ClusterLab) -> ClusterLab:
+    """The cluster, whole and with empty blocklists."""
+    formed.restore()
+    return formed
