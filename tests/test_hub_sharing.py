@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 
 from shield import hub as module
+from shield.blocklist import sharing
 from shield.blocklist.journal_rows import alert_document
 from shield.blocklist.shared_alerts import pack_alert, pack_documents
 from shield.blocklist.shared_record import allow_key, allow_value, ban_key
@@ -196,3 +199,25 @@ def test_a_restart_finds_everything(bench: SharingBench, tmp_path: Path) -> None
     assert again.told() == []
     assert again.ask("show", value="192.0.2.3")["shared"][0]["why"] == "held"
     bench.journal = again.journal
+
+
+def test_garbage_is_gone_before_what_is_there_is_left_alone(
+    bench: SharingBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections that strangers break off are garbage in circles; frozen with the bans it stays."""
+
+    class Circle:
+        def __init__(self) -> None:
+            self.me = self
+
+    monkeypatch.setattr(sharing, "FREEZE_EVERY", 2)
+    left = weakref.ref(Circle())
+    assert left() is not None
+    frozen = gc.get_freeze_count()
+    try:
+        for host in range(2):
+            bench.hear(f"192.0.2.{host}")
+        assert gc.get_freeze_count() > frozen
+        assert left() is None
+    finally:
+        gc.unfreeze()

@@ -45,9 +45,10 @@ PUSH_RECORDS = 500
 """Records in one message: 100 kB, some milliseconds of work for the receiver."""
 ENDED = 5_000
 """Ended records that one tick takes out of the map: under 10 ms, and two ticks a second."""
-FREEZE_EVERY = 2_000
+FREEZE_EVERY = 10_000
 """Changes after which the search for garbage leaves alone what is there: bans live for hours, and
-looking at a million of them again and again would cost a join a third more."""
+looking at a million of them again and again would cost a join a third more. What is garbage then must
+go first, or it stays for ever: each connection that a stranger has broken off leaves 300 kB of it."""
 RENEW_SECONDS = 3600.0
 """Between two looks at what lives longer than a record may."""
 
@@ -284,6 +285,7 @@ class Sharing:
             self._unfrozen += len(changes)
             if self._unfrozen >= FREEZE_EVERY:
                 self._unfrozen = 0
+                gc.collect()
                 gc.freeze()
             self.host.take_shared(changes, now)
         added, removed = self.allow.added, self.allow.removed

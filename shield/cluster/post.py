@@ -172,7 +172,10 @@ class Post:
             return self._count(message, SendResult.FAILED)
         if hop != node:
             self._sequence += 1
-            parcel = Parcel(membership.name, membership.incarnation, self._sequence, node, *message)
+            started = membership.members[node].record.incarnation
+            parcel = Parcel(
+                membership.name, membership.incarnation, self._sequence, node, *message, started
+            )
             frame = encode_message(parcel.sign(membership.identity))
         sent = link.send_frame(frame)
         self.wake()
@@ -206,7 +209,10 @@ class Post:
             raise RemoteError("unknown_sender", parcel.origin)
         if not member.certificate.verify(routed.signature, routed.body):
             raise RemoteError("forged_origin", f"a parcel of {parcel.origin} by way of {link.peer}")
-        if parcel.incarnation < member.record.incarnation:
+        if (
+            parcel.incarnation < member.record.incarnation
+            or parcel.destination_incarnation != membership.incarnation
+        ):
             raise RemoteError("replayed", parcel.origin)
         if not self._seen.setdefault(parcel.origin, Seen()).first(parcel.incarnation, parcel.sequence):
             raise RemoteError("replayed", parcel.origin)

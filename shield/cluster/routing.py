@@ -73,6 +73,8 @@ class Parcel(NamedTuple):
     kind: int
     tag: int
     body: Any
+    destination_incarnation: int
+    """That of the destination's present start: an old parcel means nothing to a later one."""
 
     def sign(self, identity: Identity) -> Routed:
         """Pack and sign it for its way."""
@@ -87,7 +89,8 @@ class Parcel(NamedTuple):
             raise RemoteError("shape", "parcel")
         parcel = cls(*values[: len(cls._fields)])
         texts = (parcel.origin, parcel.destination, parcel.capability)
-        numbers = (parcel.incarnation, parcel.sequence, parcel.kind, parcel.tag)
+        started = parcel.destination_incarnation
+        numbers = (parcel.incarnation, parcel.sequence, parcel.kind, parcel.tag, started)
         if not all(type(text) is str and len(text) <= MAX_TEXT for text in texts) or not all(
             type(number) is int and 0 <= number < 1 << 63 for number in numbers
         ):

@@ -33,6 +33,15 @@ def test_the_name_of_a_host_becomes_that_of_its_node() -> None:
     assert node_name("-.-") == "node"
 
 
+@pytest.mark.parametrize("name", ["cli", "import", "config", "builtin"])
+def test_no_node_is_named_like_an_operator(name: str) -> None:
+    """Its bans would count as made here, without a budget; its entries as those of the operator."""
+    assert not is_name(name)
+    with pytest.raises(InputError, match="choose another"):
+        check_name(name)
+    assert node_name(name.upper()) == f"node-{name}"
+
+
 @given(st.text(max_size=100))
 def test_every_host_name_gives_a_fit_node_name(host: str) -> None:
     """`shield cluster init` without --node never fails because of the name of the host."""

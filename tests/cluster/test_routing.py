@@ -91,7 +91,7 @@ def test_what_is_no_parcel_is_refused(values: object) -> None:
 
 def test_a_parcel_is_read_as_it_was_signed() -> None:
     """Origin, destination and body survive, and the signature is the origin's."""
-    parcel = Parcel("a", 5, 6, "b", "test", 1, 9, ("body", b"\x00"))
+    parcel = Parcel("a", 5, 6, "b", "test", 1, 9, ("body", b"\x00"), 7)
     routed = parcel.sign(identity("a"))
     assert Parcel.read(routed) == parcel
     assert identity("a").own.verify(routed.signature, routed.body)

@@ -34,7 +34,9 @@ RECORD = Record(
     "edge1", 1_700_000_000_000, 3, b"certificate", (("192.0.2.1", 7170),), (("edge2", 10),), 1, ENABLED,
     "shield 0.1.0",
 )  # fmt: skip
-PARCEL = Parcel("edge1", 1_700_000_000_000, 9, "edge3", "blocklist", 0, 0, ("put", (), None))
+PARCEL = Parcel(
+    "edge1", 1_700_000_000_000, 9, "edge3", "blocklist", 0, 0, ("put", (), None), 1_700_000_000_500
+)
 BANNED = Network.parse("203.0.113.7")
 DECISION = Decision(
     BANNED, "password-guessing", "edge1", Proof.PROVEN, 1.7e9, 100.0, 3600.0, "edge1-1-1", "8 of 8"
