@@ -222,7 +222,7 @@ class Admission:
                     why = Why.ALLOWLISTED if covered else Why.FULL
         if why is not None:
             self._aside.put(key, origin, why)
-        elif self._aside:
+        elif self._aside.marks:
             self._aside.pop(key)
 
     def _refuses(self, network: Network) -> Why | None:

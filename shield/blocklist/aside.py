@@ -49,7 +49,8 @@ class Aside:
     """Keys of records that are not applied."""
 
     def __init__(self) -> None:
-        self._marks: dict[bytes, Mark] = {}
+        self.marks: dict[bytes, Mark] = {}
+        """By key; to be read only. While it is empty nothing needs to be taken out."""
         self._known: dict[tuple[str, Why], Mark] = {}
         self._counts: Counter[Mark] = Counter()
 
@@ -58,28 +59,28 @@ class Aside:
         mark = self._known.get((origin, why))
         if mark is None:
             mark = self._known[origin, why] = Mark(origin, why)
-        before = self._marks.get(key)
+        before = self.marks.get(key)
         if before is not None:
             self._counts[before] -= 1
-        self._marks[key] = mark
+        self.marks[key] = mark
         self._counts[mark] += 1
 
     def pop(self, key: bytes) -> Mark | None:
         """Set a record aside no more; returns what was known."""
-        mark = self._marks.pop(key, None)
+        mark = self.marks.pop(key, None)
         if mark is not None:
             self._counts[mark] -= 1
         return mark
 
     def get(self, key: bytes) -> Mark | None:
         """Why the record is not applied; None when it is, or there is none."""
-        return self._marks.get(key)
+        return self.marks.get(key)
 
     def keys(self, why: Why, origin: str | None = None) -> list[bytes]:
         """Keys of all records with this reason, of one origin or of all, oldest first."""
         if not self.count(why, origin):
             return []
-        return [k for k, m in self._marks.items() if m.why is why and origin in (None, m.origin)]
+        return [k for k, m in self.marks.items() if m.why is why and origin in (None, m.origin)]
 
     def count(self, why: Why, origin: str | None = None) -> int:
         """How many records have this reason."""
@@ -90,4 +91,4 @@ class Aside:
         return {mark: count for mark, count in self._counts.items() if count}
 
     def __len__(self) -> int:
-        return len(self._marks)
+        return len(self.marks)

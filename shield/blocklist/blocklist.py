@@ -108,9 +108,10 @@ class Blocklist:
 
     def check(self, network: Network) -> None:
         """Raise InputError when ``network`` is larger than may be banned."""
-        setting = f"min_prefix_v{network.version}"
-        shortest = getattr(self.settings, setting)
+        settings, version = self.settings, network.version
+        shortest = settings.min_prefix_v4 if version == 4 else settings.min_prefix_v6
         if network.length < shortest:
+            setting = f"min_prefix_v{version}"
             raise InputError(f"{network} is too large to ban (blocklist.{setting} = {shortest})")
 
     def add(self, decision: Decision, now: float) -> list[Change]:

@@ -43,9 +43,10 @@ class DecisionCache(cachetools.Cache[Network, Decision]):
         """
         network = decision.network
         if network not in self:
-            soonest = self.soonest() if len(self) >= self.maxsize else None
-            if self.maxsize < 1 or (soonest is not None and decision.until <= soonest):
-                return None
+            if len(self) >= self.maxsize:
+                soonest = self.soonest()
+                if soonest is None or decision.until <= soonest:  # None: there is room for nothing
+                    return None
             self._push(decision)
         elif decision.until < self[network].until:
             self._push(decision)  # never later than the end: an earlier end needs its own entry

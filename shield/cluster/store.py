@@ -197,4 +197,4 @@ class EntryStore:
             for bucket in self._buckets:
                 self._expiry.note((key, entry, None) for key, entry in bucket.items())
         if self.dirty is not None:
-            self.dirty.update(key for key, _, _ in written)
+            self.dirty.update([key for key, _, _ in written])

@@ -24,7 +24,7 @@ def join(loop: str, records: int) -> dict[str, Any]:
         )
         ports = donors.ask("start")
         full = donors.ask("state")
-        joiner = site.node("joiner", seeds=[f"{LOOPBACK}:{ports[0]}"])
+        joiner = site.node("joiner", seeds=[f"{LOOPBACK}:{ports[0]}"], noting=False)
         joiner.ask("port")
         took = joiner.ask("equal", **full)
         time.sleep(SETTLE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -146,7 +145,7 @@ def test_owners_follow_every_change() -> None:
     bans.remove(net("198.51.100.0/24"), NOW)
     assert (owners.hosts["node-a"], owners.networks["node-a"]) == (0, 0)
     bans.assign(ban(), NOW)
-    bans.add(replace(ban(until=NOW + 999), origin="cli"), NOW)
+    bans.add(ban(until=NOW + 999)._replace(origin="cli"), NOW)
     assert (owners.of(net("192.0.2.1")), owners.hosts["node-a"]) == (None, 0)
 
 

@@ -121,7 +121,7 @@ def test_live_decisions_come_back_after_a_restart_with_the_time_gone_by(
     left = {decision.value: decision.remaining(3.0) for decision in snapshot.decisions}
     assert left == pytest.approx({"192.0.2.1": 500.0, "2001:db8::/48": 800.0})
     found = next(d for d in snapshot.decisions if d.value == "192.0.2.1")
-    assert replace(found, until=NOW + 600) == ban()
+    assert found._replace(until=NOW + 600) == ban()
 
 
 def test_a_wall_clock_set_back_makes_no_ban_longer(opened: Journal) -> None:
@@ -524,9 +524,9 @@ def test_a_damaged_file_that_cannot_be_moved_is_a_system_failure(
 
 def test_a_value_that_sqlite_refuses_does_not_block_the_others(opened: Journal) -> None:
     """It is dropped and counted."""
-    opened.record([change(replace(ban(), duration=float("nan")))], NOW, WALL)
-    opened.record([change(replace(ban(), repeats=1 << 70))], NOW, WALL)
-    opened.record([change(replace(ban("192.0.2.2"), reason="\udcff"))], NOW, WALL)
+    opened.record([change(ban()._replace(duration=float("nan")))], NOW, WALL)
+    opened.record([change(ban()._replace(repeats=1 << 70))], NOW, WALL)
+    opened.record([change(ban("192.0.2.2")._replace(reason="\udcff"))], NOW, WALL)
     assert opened.stats.lost == 2
     assert [(d.value, d.reason) for d in opened.load(NOW, WALL).decisions] == [("192.0.2.2", "?")]
 
