@@ -6,6 +6,7 @@ here either (RFC 5961), so nobody can make the sensor lose his own connection or
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 
@@ -20,6 +21,8 @@ from shield.net import Datagram, Transport
 __all__ = ["Connection", "Key"]
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
+_TLS = re.compile(rb"[\x14-\x17]\x03[\x00-\x04]")
+"""A TLS record (RFC 8446 section 5.1): its type, and the version, which all versions write so."""
 
 Key = tuple[bytes, int, bytes, int]
 """Address and port of both sides, the smaller side first."""
@@ -28,7 +31,7 @@ Key = tuple[bytes, int, bytes, int]
 class Connection:
     """Takes the segments of both sides, gives the messages they complete."""
 
-    __slots__ = ("_errors", "_offered", "_plain", "_session", "held", "key", "seen", "sides")
+    __slots__ = ("_errors", "_offered", "_plain", "_session", "_tls", "held", "key", "seen", "sides")
 
     def __init__(self, key: Key, errors: Counter[str], plain: Callable[[Key], bool | None]) -> None:
         self.key = key
@@ -44,6 +47,7 @@ class Connection:
     def _begin(self) -> None:
         self.sides = (Side(self._errors, self._choose), Side(self._errors, self._choose))
         self._session: WebSocketSession | None = None
+        self._tls = False
         self._offered: tuple[int, int] | None = None
         """Side and sequence number of a SYN amid a living connection; the answer decides."""
 
@@ -117,10 +121,17 @@ class Connection:
             return self._session.client
         if head == b"HTTP":
             return self._session.server if self._session is not None else Mute()
-        return self._plain_reader(side)
+        return self._plain_reader(side, head)
 
-    def _plain_reader(self, side: Side) -> Reader:
+    def _plain_reader(self, side: Side, head: bytes = b"") -> Reader:
         sip = self._plain(self.key)
+        if sip and _TLS.match(head):
+            # Nothing of it can be read, and it is no broken SIP. The record is not believed, though:
+            # who only pretends to speak TLS is read from his first start line on.
+            if not self._tls:
+                self._errors["tls"] += 1
+            self._tls = True
+            sip = False
         return Mute() if sip is None else SipFramer(self._errors, lost=side.lost or not sip)
 
     def _emit(self, index: int, messages: list[bytes], out: list[Datagram]) -> None:

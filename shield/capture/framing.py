@@ -90,7 +90,7 @@ class SipFramer:
     def _step(self, messages: list[bytes]) -> bool:
         """One message, or one stretch that is none; False when more bytes are needed."""
         if self._skip:
-            self._skip -= len(self._take(self._skip))
+            return self._skip_body()
         if self._lost and not self._find_start():
             return False
         if self._body:
@@ -125,6 +125,23 @@ class SipFramer:
             self._skip = length
             return
         self._body = end + length
+
+    def _skip_body(self) -> bool:
+        """Throw an oversize body away, up to a line that can start a message.
+
+        Servers close the connection, or understand another number; only a sensor would believe
+        4 GB and see nothing any more.
+        """
+        size = min(len(self._buffer), self._skip)
+        complete = self._buffer.rfind(b"\n", 0, size) + 1
+        match = START_LINE.search(self._buffer, 0, complete)
+        if match:
+            self._take(match.start())
+            self._skip = 0
+            return True
+        count = size if size == self._skip or size > MAX_LINE else complete
+        self._skip -= len(self._take(count))
+        return count > 0 and bool(self._buffer)
 
     def _finish(self, messages: list[bytes]) -> bool:
         if len(self._buffer) < self._body:

@@ -1,4 +1,12 @@
-"""One direction of a TCP connection: segments into an ordered stream, the stream into messages."""
+"""One direction of a TCP connection: segments into an ordered stream, the stream into messages.
+
+Of bytes that come twice the first copy counts, in order or not, as in Linux; a waiting segment is
+replaced by a longer one from the same place. But the server may not have got the first copy (a
+segment with a wrong checksum, or one whose TTL ended between sensor and server), or keep another. So
+losing copies are read as a stream of their own, from the next start line on, and messages of it that
+did not come out already are judged as well. A FIN counts only until data go on and it was not
+acknowledged.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
+from shield.capture.framing import SipFramer
 from shield.capture.proof import WINDOW, Numbers, distance
 from shield.capture.websocket import Reader
 
@@ -15,16 +24,29 @@ MAX_WAITING_BYTES: Final = 65536
 """Bytes behind a hole before the hole is taken as lost: a usual receive window."""
 MAX_WAITING: Final = 64
 """Segments behind a hole; bounds the sorting of them."""
+MAX_RECENT: Final = 8
+"""Messages by which a plain retransmission is known; a window full of them is rarely more."""
 HEAD: Final = 4
 """Bytes that tell HTTP (``GET``, ``HTTP``) from SIP."""
+
+_FIRST_WORDS: Final = tuple(
+    b"ACK BYE CANCEL INFO INVITE MESSAGE NOTIFY OPTIONS PRACK PUBLISH REFER REGISTER SIP/2.0"
+    b" SUBSCRIBE UPDATE".split(b" ")
+)
+
+
+def _may_begin(payload: bytes) -> bool:
+    """Whether a copy that starts anywhere starts with a message and not with the rest of a line."""
+    word, blank, _ = payload.lstrip(b"\r\n")[:16].upper().partition(b" ")
+    return word in _FIRST_WORDS if blank else any(each.startswith(word) for each in _FIRST_WORDS)
 
 
 class Side:
     """Puts segments in order and feeds them to the reader chosen for this direction."""
 
     __slots__ = (
-        "_choose", "_errors", "_fin", "_head", "_reader", "_waiting", "_waiting_bytes",
-        "closed", "lost", "numbers",
+        "_choose", "_errors", "_fin", "_head", "_other", "_other_next", "_reader", "_recent",
+        "_waiting", "_waiting_bytes", "closed", "lost", "numbers",
     )  # fmt: skip
 
     def __init__(self, errors: Counter[str], choose: Callable[[Side, bytes], Reader]) -> None:
@@ -39,6 +61,12 @@ class Side:
         self._waiting_bytes = 0
         self._head = b""
         self._reader: Reader | None = None
+        self._recent: tuple[int, ...] = ()
+        """Hashes of the last messages."""
+        self._other: SipFramer | None = None
+        """Reads losing copies."""
+        self._other_next = 0
+        """Sequence number behind the last losing copy."""
         self._fin: int | None = None
         """Sequence number at which the stream ends."""
 
@@ -51,7 +79,9 @@ class Side:
 
     def held(self) -> int:
         """Bytes buffered."""
-        return self._waiting_bytes + len(self._head) + (self._reader.buffered if self._reader else 0)
+        held = self._waiting_bytes + len(self._head)
+        held += self._reader.buffered if self._reader is not None else 0
+        return held + (self._other.buffered if self._other is not None else 0)
 
     def data(self, sequence: int, payload: bytes) -> list[bytes]:
         """Take a segment's payload; the messages it completes."""
@@ -61,14 +91,16 @@ class Side:
             self.lost = True
         assert numbers.next is not None
         offset = distance(sequence, numbers.next)
+        if self.closed and offset >= 0 and self._fin is not None:
+            self._reopen()
         if self.closed or not -WINDOW <= offset <= WINDOW:
             self._errors["tcp_stray"] += 1
             return []
         numbers.sent(sequence + len(payload))
         if offset > 0:
-            self._wait(sequence, payload)
-            return self.skip_hole()
-        messages = self._deliver(payload[-offset:])
+            return self._wait(sequence, payload) + self.skip_hole()
+        messages = self._copy(sequence, payload[:-offset]) if offset else []
+        messages += self._deliver(payload[-offset:])
         return messages + self._drain() if self._waiting else messages
 
     def finish(self, end: int) -> list[bytes]:
@@ -123,12 +155,49 @@ class Side:
             messages = reader.feed(head)
         return messages + self._reader.close() if self._reader else messages
 
-    def _wait(self, sequence: int, payload: bytes) -> None:
-        """Keep a segment behind a hole; of two at one place the first counts, as in the server."""
+    def _reopen(self) -> None:
+        """Take back a FIN that the other side did not acknowledge: it never arrived there."""
+        acked, fin = self.numbers.acked, self._fin
+        if fin is not None and acked is not None and distance(acked, fin) <= 0:
+            self._errors["tcp_conflict"] += 1
+            self.closed = False
+            self._fin = None
+
+    def _wait(self, sequence: int, payload: bytes) -> list[bytes]:
+        """Keep a segment behind a hole; of two at one place the longer one, as in Linux."""
         known = self._waiting.get(sequence, b"")
+        losing = payload
         if len(payload) > len(known):
-            self._waiting[sequence] = known + payload[len(known) :]
+            self._waiting[sequence] = payload
             self._waiting_bytes += len(payload) - len(known)
+            losing = known
+        shorter = min(len(known), len(payload))
+        return self._copy(sequence, losing) if known[:shorter] != payload[:shorter] else []
+
+    def _copy(self, sequence: int, payload: bytes) -> list[bytes]:
+        """Read a copy that lost; the messages in it that did not come out already."""
+        if not isinstance(self._reader, SipFramer):
+            return []
+        if self._other is None:
+            # What it finds broken is a matter of how it was cut; that is not counted.
+            self._other = SipFramer(Counter(), lost=True)
+        elif sequence != self._other_next:
+            self._other.lose()
+        contiguous = sequence == self._other_next
+        self._other_next = (sequence + len(payload)) & 0xFFFFFFFF
+        if not contiguous and not _may_begin(payload):
+            payload = b"\0" + payload  # the middle of a line is no start line
+        fresh = [each for each in self._other.feed(payload) if hash(each) not in self._recent]
+        if fresh:
+            self._errors["tcp_conflict"] += 1
+        return self._note(fresh)
+
+    def _note(self, messages: list[bytes]) -> list[bytes]:
+        """Remember what came out."""
+        if messages:
+            latest = [hash(each) for each in messages[-MAX_RECENT:]]
+            self._recent = (*self._recent, *latest)[-MAX_RECENT:]
+        return messages
 
     def _drain(self) -> list[bytes]:
         """Deliver waiting segments that follow on what is there."""
@@ -140,6 +209,8 @@ class Side:
                 break
             payload = self._waiting.pop(sequence)
             self._waiting_bytes -= len(payload)
+            if offset:
+                messages += self._copy(sequence, payload[:-offset])
             messages += self._deliver(payload[-offset:])
         return messages
 
@@ -154,7 +225,7 @@ class Side:
             if len(self._head) < HEAD:
                 return self.close() if numbers.next == self._fin else []
             fresh = self._head
-        messages = self.reader.feed(fresh)
+        messages = self._note(self.reader.feed(fresh))
         self._head = b""
         return messages + self.close() if numbers.next == self._fin else messages
 

@@ -204,3 +204,25 @@ def test_a_forged_first_segment_does_not_hide_the_real_stream() -> None:
         segment(N, seq=500, ack=7000 + len(R)),
     )
     assert payloads(out) == [M, R, N]
+
+
+def test_tls_on_a_sip_port_is_counted_and_no_broken_sip() -> None:
+    """Phones with SIP over TLS on a port of the list are not judged by their ciphertext."""
+    target, errors = connection()
+    hello = b"\x16\x03\x01\x02\x00\x01" + bytes(range(256)) * 2
+    out = play(
+        target,
+        *handshake(),
+        segment(hello, seq=101, ack=9001),
+        segment(b"\x16\x03\x03" + bytes(80), seq=9001, ack=101 + len(hello), back=True),
+        segment(b"", seq=101 + len(hello), ack=9084, flags=FIN | ACK),
+    )
+    assert out == []
+    assert errors == {"tls": 1}
+
+
+def test_pretended_tls_hides_nothing() -> None:
+    """Behind something that looks like a TLS record the next start line is found."""
+    target, _ = connection()
+    out = play(target, *handshake(), segment(b"\x16\x03\x01\r\n" + M + N, seq=101, ack=9001))
+    assert payloads(out) == [M, N]

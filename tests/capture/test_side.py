@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,7 +47,64 @@ def test_any_order_any_overlap_any_wrap(cuts: list[int], random: object, start: 
         messages += one.data((start + at) & 0xFFFFFFFF, payload)
     assert messages == [A, B, A]
     assert not errors
-    assert one.held() == 0
+    assert one.held() < len(STREAM)
+
+
+def dressed(*parts: tuple[int, bytes]) -> tuple[list[bytes], Counter[str]]:
+    one, errors = side()
+    return [message for at, payload in parts for message in one.data(1000 + at, payload)], errors
+
+
+E = b"REGISTER sip:evil SIP/2.0\r\nCall-ID: 9\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [len(E), 11, 1])
+def test_a_copy_that_says_something_else_is_judged_too(size: int) -> None:
+    """The first copy may never have reached the server; pieces of the second one are joined."""
+    decoy = A + b"X" * (len(E) - len(A) - 4) + b"\r\n\r\n"
+    assert len(decoy) == len(E)
+    parts = [(at, E[at : at + size]) for at in range(0, len(E), size)]
+    messages, errors = dressed((0, decoy), *parts, (len(E), A))
+    assert messages[0] == A
+    assert E in messages
+    assert errors["tcp_conflict"] == 1
+
+
+def test_a_waiting_segment_is_replaced_as_in_linux() -> None:
+    """Behind a hole the longer segment from one place counts; the shorter is read as a copy."""
+    messages, _ = dressed(
+        (len(A), b"REGISTER sip:good"), (len(A), E + b"\r\n"), (0, A), (len(A + E) + 2, B)
+    )
+    assert messages == [A, E, B]
+
+
+def test_a_losing_copy_behind_a_hole_is_judged_too() -> None:
+    """Others keep the copy that came first."""
+    decoy = B + b"\r\n" * 9
+    messages, errors = dressed((0, A), (len(A) * 2, E), (len(A) * 2, decoy), (len(A), A))
+    assert [each for each in messages if each in {B, E}] == [E, B]
+    assert errors["tcp_conflict"] == 1
+
+
+def test_a_plain_retransmission_says_nothing_new() -> None:
+    """Repeated segments, however they are cut, give no message a second time."""
+    stream = A + B + E
+    messages, errors = dressed((0, A), (len(A), B + E), (0, stream), (5, stream[5:70]), (0, stream))
+    assert messages == [A, B, E]
+    assert not errors
+
+
+def test_a_fin_that_never_arrived_hides_nothing() -> None:
+    """Data that go on where an unacknowledged FIN stood are read; acknowledged, they are strays."""
+    one, errors = side()
+    assert one.data(1000, A) == [A]
+    one.finish(1000 + len(A))
+    assert one.closed
+    assert one.data(1000 + len(A), E) == [E]
+    assert errors == {"tcp_conflict": 1}
+    one.finish(1000 + len(A + E))
+    one.numbers.acked = 1001 + len(A + E)
+    assert one.data(1000 + len(A + E), B) == []
 
 
 def test_hole_that_the_peer_received_is_skipped() -> None:
@@ -101,6 +159,7 @@ def test_fin_gives_out_what_is_unfinished() -> None:
     assert one.finish(1000 + 25) == []
     assert one.data(1020, A[20:25]) == [A[:25]]
     assert one.closed
+    one.numbers.acked = 1026
     assert one.data(1025, A) == []
 
 
