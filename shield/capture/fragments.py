@@ -5,18 +5,19 @@ drops the packet and what is still to come of it; Linux drops what it has and be
 fragment, and passes over what lies inside known bytes; others keep the first copy, or the last.
 A sensor that follows one of them gives a free pass to who aims at another. So no overlap hides a
 packet: it is counted, and the packet comes out in each reading that differs (first copy, last copy,
-begun anew). A receiver drops a UDP datagram with a wrong checksum, so where readings
+begun anew). A receiver drops what has a wrong UDP or TCP checksum, so where readings
 differ and one of them has a right one, the others are none; this also sorts out what a reused
 identification mixed up (RFC 4963). Everything is bounded, as forged fragments cost nothing.
 """
 
 from __future__ import annotations
 
+import struct
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from shield.capture.packet import UDP, Fragment
+from shield.capture.packet import TCP, UDP, Fragment
 from shield.capture.readings import Partial
 
 __all__ = ["Joined", "Reassembler"]
@@ -160,12 +161,13 @@ def _unfit(fragment: Fragment) -> str:
 
 
 def _sound(source: bytes, destination: bytes, protocol: int, body: bytes) -> bool:
-    """Whether a receiver takes it for a UDP datagram: the checksum is right (RFC 768), or none."""
-    if protocol != UDP or len(body) < 8:
+    """Whether a receiver takes it: the checksum of UDP (RFC 768; or none) or TCP (RFC 9293) is right."""
+    if protocol not in {TCP, UDP} or len(body) < 8:
         return False
-    if body[6:8] == b"\0\0":
+    if protocol == UDP and body[6:8] == b"\0\0":
         return True
-    summed = source + destination + b"\0\x11" + body[4:6] + body
+    length = len(body) if protocol == TCP else body[4] << 8 | body[5]
+    summed = source + destination + struct.pack("!HH", protocol, length) + body
     if len(summed) % 2:
         summed += b"\0"
     # A sum of 16-bit words in ones' complement is the number modulo 65,535.

@@ -3,9 +3,9 @@
 Of bytes that come twice the first copy counts, in order or not, as in Linux; a waiting segment is
 replaced by a longer one from the same place. But the server may not have got the first copy (a
 segment with a wrong checksum, or one whose TTL ended between sensor and server), or keep another. So
-losing copies are read as a stream of their own, from the next start line on, and messages of it that
-did not come out already are judged as well. A FIN counts only until data go on and it was not
-acknowledged.
+what the server has not acknowledged is kept, and when a later copy says something else, the
+stream is read once more with the last copies (``replay``). A FIN counts only until data go on and it was
+not acknowledged.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final
 
 from shield.capture.framing import SipFramer
 from shield.capture.proof import WINDOW, Numbers, distance
+from shield.capture.replay import Replay
 from shield.capture.websocket import Reader
 
 __all__ = ["Side"]
@@ -24,29 +25,16 @@ MAX_WAITING_BYTES: Final = 65536
 """Bytes behind a hole before the hole is taken as lost: a usual receive window."""
 MAX_WAITING: Final = 64
 """Segments behind a hole; bounds the sorting of them."""
-MAX_RECENT: Final = 8
-"""Messages by which a plain retransmission is known; a window full of them is rarely more."""
 HEAD: Final = 4
 """Bytes that tell HTTP (``GET``, ``HTTP``) from SIP."""
-
-_FIRST_WORDS: Final = tuple(
-    b"ACK BYE CANCEL INFO INVITE MESSAGE NOTIFY OPTIONS PRACK PUBLISH REFER REGISTER SIP/2.0"
-    b" SUBSCRIBE UPDATE".split(b" ")
-)
-
-
-def _may_begin(payload: bytes) -> bool:
-    """Whether a copy that starts anywhere starts with a message and not with the rest of a line."""
-    word, blank, _ = payload.lstrip(b"\r\n")[:16].upper().partition(b" ")
-    return word in _FIRST_WORDS if blank else any(each.startswith(word) for each in _FIRST_WORDS)
 
 
 class Side:
     """Puts segments in order and feeds them to the reader chosen for this direction."""
 
     __slots__ = (
-        "_choose", "_errors", "_fin", "_head", "_other", "_other_next", "_reader", "_recent",
-        "_waiting", "_waiting_bytes", "closed", "lost", "numbers",
+        "_choose", "_errors", "_fin", "_head", "_late", "_reader", "_replay", "_waiting",
+        "_waiting_bytes", "closed", "lost", "numbers",
     )  # fmt: skip
 
     def __init__(self, errors: Counter[str], choose: Callable[[Side, bytes], Reader]) -> None:
@@ -61,12 +49,9 @@ class Side:
         self._waiting_bytes = 0
         self._head = b""
         self._reader: Reader | None = None
-        self._recent: tuple[int, ...] = ()
-        """Hashes of the last messages."""
-        self._other: SipFramer | None = None
-        """Reads losing copies."""
-        self._other_next = 0
-        """Sequence number behind the last losing copy."""
+        self._late: list[tuple[int, bytes]] = []
+        """Copies that lost against a waiting segment."""
+        self._replay = Replay()
         self._fin: int | None = None
         """Sequence number at which the stream ends."""
 
@@ -79,9 +64,8 @@ class Side:
 
     def held(self) -> int:
         """Bytes buffered."""
-        held = self._waiting_bytes + len(self._head)
-        held += self._reader.buffered if self._reader is not None else 0
-        return held + (self._other.buffered if self._other is not None else 0)
+        held = self._waiting_bytes + len(self._head) + self._replay.held
+        return held + (self._reader.buffered if self._reader is not None else 0)
 
     def data(self, sequence: int, payload: bytes) -> list[bytes]:
         """Take a segment's payload; the messages it completes."""
@@ -98,7 +82,8 @@ class Side:
             return []
         numbers.sent(sequence + len(payload))
         if offset > 0:
-            return self._wait(sequence, payload) + self.skip_hole()
+            self._wait(sequence, payload)
+            return self.skip_hole()
         messages = self._copy(sequence, payload[:-offset]) if offset else []
         messages += self._deliver(payload[-offset:])
         return messages + self._drain() if self._waiting else messages
@@ -138,6 +123,7 @@ class Side:
             return False
         self.numbers.join(acknowledgment)
         self._waiting.clear()
+        self._late.clear()
         self._waiting_bytes = 0
         self._lose()
         return True
@@ -148,6 +134,7 @@ class Side:
             return []
         self.closed = True
         self._waiting.clear()
+        self._late.clear()
         self._waiting_bytes = 0
         messages: list[bytes] = []
         if self._head:
@@ -163,7 +150,7 @@ class Side:
             self.closed = False
             self._fin = None
 
-    def _wait(self, sequence: int, payload: bytes) -> list[bytes]:
+    def _wait(self, sequence: int, payload: bytes) -> None:
         """Keep a segment behind a hole; of two at one place the longer one, as in Linux."""
         known = self._waiting.get(sequence, b"")
         losing = payload
@@ -172,31 +159,31 @@ class Side:
             self._waiting_bytes += len(payload) - len(known)
             losing = known
         shorter = min(len(known), len(payload))
-        return self._copy(sequence, losing) if known[:shorter] != payload[:shorter] else []
+        if known[:shorter] != payload[:shorter] and len(self._late) < MAX_WAITING:
+            self._late.append((sequence, losing))
+            self._waiting_bytes += len(losing)
 
     def _copy(self, sequence: int, payload: bytes) -> list[bytes]:
-        """Read a copy that lost; the messages in it that did not come out already."""
-        if not isinstance(self._reader, SipFramer):
+        """Look at a copy of what was delivered already; the messages that only it completes."""
+        numbers = self.numbers
+        if not isinstance(self._reader, SipFramer) or numbers.next is None:
             return []
-        if self._other is None:
-            # What it finds broken is a matter of how it was cut; that is not counted.
-            self._other = SipFramer(Counter(), lost=True)
-        elif sequence != self._other_next:
-            self._other.lose()
-        contiguous = sequence == self._other_next
-        self._other_next = (sequence + len(payload)) & 0xFFFFFFFF
-        if not contiguous and not _may_begin(payload):
-            payload = b"\0" + payload  # the middle of a line is no start line
-        fresh = [each for each in self._other.feed(payload) if hash(each) not in self._recent]
-        if fresh:
+        messages, differs = self._replay.copy(distance(sequence, numbers.next), payload)
+        if differs:
             self._errors["tcp_conflict"] += 1
-        return self._note(fresh)
+        return messages
 
-    def _note(self, messages: list[bytes]) -> list[bytes]:
-        """Remember what came out."""
-        if messages:
-            latest = [hash(each) for each in messages[-MAX_RECENT:]]
-            self._recent = (*self._recent, *latest)[-MAX_RECENT:]
+    def _copies(self) -> list[bytes]:
+        """Look at the losing copies whose place was delivered meanwhile."""
+        messages: list[bytes] = []
+        base, waiting = self.numbers.next or 0, []
+        for sequence, payload in self._late:
+            if distance(sequence, base) + len(payload) > 0:
+                waiting.append((sequence, payload))
+                continue
+            self._waiting_bytes -= len(payload)
+            messages += self._copy(sequence, payload)
+        self._late = waiting
         return messages
 
     def _drain(self) -> list[bytes]:
@@ -212,25 +199,33 @@ class Side:
             if offset:
                 messages += self._copy(sequence, payload[:-offset])
             messages += self._deliver(payload[-offset:])
-        return messages
+        return messages + self._copies() if self._late else messages
 
     def _deliver(self, fresh: bytes) -> list[bytes]:
         """Feed the next bytes in order."""
         numbers = self.numbers
         if not fresh or self.closed:
             return []
+        acked = numbers.acked is not None and distance(numbers.acked, numbers.next or 0) >= 0
         numbers.next = ((numbers.next or 0) + len(fresh)) & 0xFFFFFFFF
         if self._reader is None:
             self._head = (self._head + fresh).lstrip(b"\r\n")
             if len(self._head) < HEAD:
                 return self.close() if numbers.next == self._fin else []
             fresh = self._head
-        messages = self._note(self.reader.feed(fresh))
+        reader = self.reader
+        before = reader.buffered
+        messages = reader.feed(fresh)
         self._head = b""
+        if isinstance(reader, SipFramer):
+            if acked:
+                self._replay.settle(before)
+            messages += self._replay.deliver(fresh, messages)
         return messages + self.close() if numbers.next == self._fin else messages
 
     def _lose(self) -> None:
         self.lost = True
         self._head = b""
+        self._replay = Replay()
         if self._reader is not None:
             self._reader.lose()
