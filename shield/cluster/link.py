@@ -14,10 +14,13 @@ from shield.cluster.messages import (
     HIGHEST_VERSION,
     LOWEST_VERSION,
     Hello,
+    MemberNews,
     Message,
     Ping,
     Pong,
     Refuse,
+    Revoked,
+    Routed,
     decode,
     encode_message,
 )
@@ -25,6 +28,11 @@ from shield.errors import RemoteError
 from shield.wire import MAX_FRAME, MAX_GREETING, Frames
 
 __all__ = ["Link", "LinkState", "LinkStats"]
+
+Signed = MemberNews | Routed | Revoked
+
+SIGNED_WORK = 20
+"""Frames that cost as much as looking at one signature."""
 
 SMOOTHING = 0.2
 """Weight of the newest round trip in the average."""
@@ -81,6 +89,8 @@ class Link:
     why: str = ""
     """Why it was closed."""
     stats: LinkStats = field(default_factory=LinkStats)
+    work: int = 0
+    """About what its frames have cost, in frames of the cheap kind."""
     lost: bool = False
     """Frames were dropped since the last look: whoever sends state must compare again."""
     _frames: Frames = field(default_factory=lambda: Frames(MAX_GREETING))
@@ -106,6 +116,7 @@ class Link:
         frames.feed(data)
         while self.state is not LinkState.CLOSED and (frame := frames.next_frame()) is not None:
             self.stats.frames_in += 1
+            self.work += 1
             message = decode(frame)
             if message is None:
                 self.stats.unknown += 1
@@ -118,6 +129,8 @@ class Link:
             else:
                 if isinstance(message, Ping):
                     self.send(Pong(message.sequence))
+                elif isinstance(message, Signed):
+                    self.work += SIGNED_WORK
                 found.append(message)
         return found
 

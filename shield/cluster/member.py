@@ -21,6 +21,11 @@ __all__ = ["TRANSITIONS", "Happening", "Member", "MemberState", "Record"]
 MAX_LINKS = 256
 """Neighbours of one member: a full mesh is meant for about 64."""
 
+NEWS_RATE = 10.0
+NEWS_BURST = 300.0
+"""Records of one member that are taken in a second, and at once: as many as it may have connections that
+come up. Each is handed on by everybody to everybody, and all look for their ways anew."""
+
 ENABLED = 1
 LEAVING = 2
 """Flags of a record."""
@@ -160,6 +165,18 @@ class Member:
     """Node time of the last change of state."""
     changes: int = 0
     """How often the state changed."""
+    tokens: float = NEWS_BURST
+    heard: float = 0.0
+    """Node time up to which tokens were given."""
+
+    def hears(self, now: float) -> bool:
+        """Take a token for one more record of this member; False when it has said too much lately."""
+        self.tokens = min(NEWS_BURST, self.tokens + (now - self.heard) * NEWS_RATE)
+        self.heard = now
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
 
     @property
     def name(self) -> str:

@@ -169,6 +169,8 @@ class Membership:
             fresh = self.members[record.name] = Member(record, certificate, news, state, now)
             changes = [change for change in self.recompute(now) if change.member is not fresh]
             return [*changes, Change(fresh, None)]
+        if not known.hears(now):
+            raise RemoteError("too_much_news", record.name)
         known.record, known.certificate, known.news = record, certificate, news
         changes = self._happens(known, Happening.LEFT, now) if record.leaving else []
         return changes + self.recompute(now)

@@ -21,7 +21,8 @@ HANDSHAKE_SECONDS = 5.0
 
 MAX_FRAMES = 15_000
 """Frames of one peer between two looks at the timers (60,000 a second); then it is not read until the
-next look. Capabilities send in batches: nobody needs more, and a mad peer must leave time for others."""
+next look. Those with a signature count more. Capabilities send in batches: nobody needs more, and a mad
+peer must leave time for others."""
 
 HIGH_WATER = 512 * 1024
 """Octets in the transport above which the link keeps the rest."""
@@ -119,7 +120,7 @@ class Peer(asyncio.Protocol):
         """Bytes for the core, or for the token exchange."""
         if self._link is not None:
             self._carrier.core.receive_data(self._link, data, _now())
-            if self._link.stats.frames_in - self._frames > MAX_FRAMES and not self._throttled:
+            if self._link.work - self._frames > MAX_FRAMES and not self._throttled:
                 self._throttled = True
                 self._carrier.throttled += 1
                 self._pause(reading=False)
@@ -157,7 +158,7 @@ class Peer(asyncio.Protocol):
     def unthrottle(self) -> None:
         """Begin a new interval of counting frames."""
         if self._link is not None:
-            self._frames = self._link.stats.frames_in
+            self._frames = self._link.work
         if self._throttled:
             self._throttled = False
             self._pause(reading=True)

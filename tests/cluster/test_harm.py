@@ -15,10 +15,12 @@ from shield.cluster.cluster import Cluster
 from shield.cluster.dialer import Attempt
 from shield.cluster.events import Events
 from shield.cluster.identity_files import Directory
+from shield.cluster.messages import Message, Ping, Revoked, encode_message
 from shield.cluster.peer_carrier import MAX_GUESTS_EACH
 from shield.errors import SystemFailure
 from tests.cluster.fakenet import FakeNet
 from tests.cluster.real import closing, prepare, start, together, until
+from tests.cluster.test_peer_carrier import as_member
 
 
 class Broken(Channel):
@@ -218,3 +220,34 @@ def test_texts_of_peers_cannot_forge_lines_of_the_log() -> None:
     events = Events()
     events.add(0.0, "refused", "b", "it says\nERROR shield: \x1b[31mall is lost")
     assert events.latest()[0].text == "it says?ERROR shield: ?[31mall is lost"
+
+
+@pytest.mark.parametrize(
+    ("message", "many"), [(Ping(1, {}), 20_000), (Revoked(bytes(40), bytes(64)), 200)]
+)
+def test_a_member_that_floods_is_read_slowly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: Message, many: int
+) -> None:
+    """Beyond MAX_FRAMES in one interval, fewer with signatures, it is not read on until the next.
+
+    The others are served.
+    """
+
+    async def main() -> None:
+        monkeypatch.setattr("shield.cluster.peer_connection.MAX_FRAMES", 1000)
+        prepare(tmp_path, "a", "b", "mad")
+        a = await start(tmp_path, "a")
+        b = await start(tmp_path, "b", a)
+        async with await closing(a, b):
+            await together(a, b)
+            b.channel("test").request(lambda body, _sender: body)
+            _, writer = await as_member(tmp_path, "mad", a.carrier.port)
+            flood = encode_message(message) * many
+            writer.write(flood)
+            writer.write(flood)
+            await until(lambda: a.carrier.throttled > 0)
+            _, answers = await a.ask("test", 1, timeout=2)
+            assert answers.replies == {"b": 1}
+            writer.close()
+
+    asyncio.run(main())

@@ -132,3 +132,22 @@ def test_what_is_known_already_costs_no_signature(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Record, "proven", None)
     assert a.accept(b.news, WALL, {}, 0.0) is None
     assert a.accept(MemberNews(b.news.body, b"forged"), WALL, {}, 0.0) is None
+
+
+def test_a_member_that_talks_and_talks_is_not_heard_for_a_while() -> None:
+    """Its records would keep the whole cluster busy; others, and its own later ones, are heard."""
+    a, b, c = membership("a"), membership("b"), membership("c")
+    assert a.accept(b.news, WALL, {}, 0.0)
+    heard, refused = 0, set()
+    for number in range(400):
+        b.addresses = ((f"h{number}", 1),)
+        news = b.advertise(0.0)
+        assert news is not None
+        try:
+            heard += a.accept(news, WALL, {}, 0.0) is not None
+        except RemoteError as error:
+            refused.add(error.reason)
+    assert (heard, refused) == (300, {"too_much_news"})
+    assert a.accept(c.news, WALL, {}, 0.0)
+    assert a.accept(news, WALL, {}, 1.0) is not None
+    assert a.members["b"].record.addresses == (("h399", 1),)

@@ -16,7 +16,7 @@ from shield.cluster.authority import create
 from shield.cluster.capability import Incoming, SendResult
 from shield.cluster.cluster import Cluster
 from shield.cluster.identity_files import Directory
-from shield.cluster.messages import Hello, Ping, decode, encode_message
+from shield.cluster.messages import Hello, decode, encode_message
 from shield.cluster.peer_carrier import MAX_HANDSHAKES_EACH
 from shield.errors import SystemFailure
 from shield.wire import Frames
@@ -199,29 +199,6 @@ async def as_member(
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="")
     writer.write(encode_message(Hello(1, 1, "voice", name, 1, "", (), 0.0, ())))
     return reader, writer
-
-
-def test_a_member_that_floods_is_read_slowly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond MAX_FRAMES in one interval it is not read on until the next; the others are served."""
-
-    async def main() -> None:
-        monkeypatch.setattr("shield.cluster.peer_connection.MAX_FRAMES", 1000)
-        prepare(tmp_path, "a", "b", "mad")
-        a = await start(tmp_path, "a")
-        b = await start(tmp_path, "b", a)
-        async with await closing(a, b):
-            await together(a, b)
-            b.channel("test").request(lambda body, _sender: body)
-            _, writer = await as_member(tmp_path, "mad", a.carrier.port)
-            flood = encode_message(Ping(1, {})) * 20_000
-            writer.write(flood)
-            writer.write(flood)
-            await until(lambda: a.carrier.throttled > 0)
-            _, answers = await a.ask("test", 1, timeout=2)
-            assert answers.replies == {"b": 1}
-            writer.close()
-
-    asyncio.run(main())
 
 
 def test_a_member_that_does_not_read_holds_up_nobody(tmp_path: Path) -> None:
