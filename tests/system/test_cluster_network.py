@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 
@@ -75,8 +75,10 @@ def test_partition_heals(cluster: ClusterLab) -> None:
     begun = time.monotonic()
     expected = dict.fromkeys(common, "n3")
 
-    def ban(name: str, values: Iterable[str]) -> None:
+    def ban(name: str, values: Sequence[str]) -> None:
         cluster[name].ban(*values, reason=f"by {name}")
+        # Whoever takes something back must have heard of it.
+        cluster.spread(values[-1], left if name in left else right)
         expected.update(dict.fromkeys(values, name))
 
     def unban(name: str, values: Iterable[str]) -> None:
