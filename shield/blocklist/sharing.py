@@ -243,11 +243,8 @@ class Sharing:
             self.sync.tick(now)
 
     def forget(self, origin: str, now: float) -> None:
-        """Take out everything that a node said which has no part in the cluster any more.
-
-        Not what this node said itself: put out once, it is back with a new certificate, or alone.
-        """
-        if origin == self.node:
+        """Take out everything that a node said which has no part in the cluster any more."""
+        if origin == self.node:  # put out once, it is back with a new certificate, or alone
             return
         self.budget.forget(origin)
         self.admission.unprotect(origin)
