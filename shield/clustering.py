@@ -135,7 +135,8 @@ class Clustering:
             # Only then: what is written anew is newer than what this node said later and forgot.
             self.sharing.records.reseal(secret, now, cluster.core.wall(now))
         for revocation in cluster.core.revocations:
-            self.sharing.forget(revocation.name, now)
+            if revocation.name not in cluster.core.membership.members:  # it has not joined again
+                self.sharing.forget(revocation.name, now)
         # A ban that the journal brought back must not keep this node from the others.
         hosts = [host for host, _ in cluster.seeds]
         self.hub.take_shared(self.sharing.admission.protect("", hosts, now), now)

@@ -16,6 +16,7 @@ from shield.blocklist.shared_record import ban_key
 from shield.blocklist.sharing_settings import SharingSettings
 from shield.cluster.authority import create
 from shield.cluster.cluster import Cluster
+from shield.cluster.identity import Identity
 from shield.cluster.identity_files import Directory
 from shield.cluster.settings import ClusterSettings
 from shield.cluster_orders import ClusterOrders
@@ -226,6 +227,39 @@ def test_a_revoked_nodes_word_counts_no_more(tmp_path: Path) -> None:
             await until(lambda: b.clustering.joined().members() == ())
 
     run(main)
+
+
+def test_who_has_joined_again_is_not_put_out_by_a_restart(tmp_path: Path) -> None:
+    """The old revocation stays in the files; what the new member says counts, also when it is dead."""
+
+    async def main() -> None:
+        async with pair(tmp_path) as (a, b):
+            cluster = a.clustering.joined()
+            await a.ask("cluster.revoke", node="b")
+            await b.clustering.close(leave=False)
+            fresh = b_identity(tmp_path).renewed(renewed(cluster, tmp_path))
+            Directory(tmp_path / "b").save_certificate(fresh)
+            await b.ask("cluster.start")
+            await until(lambda: cluster.members() == ("b",))
+            await b.ask("ban", values=[ATTACKER])
+            await until(lambda: ATTACKER in a.banned())
+            await b.clustering.close(leave=False)
+            await a.ask("cluster.leave")
+            await a.ask("cluster.start")
+            assert [r.name for r in a.clustering.joined().core.revocations] == ["b"]
+            assert a.banned() == {ATTACKER}
+
+    run(main)
+
+
+def b_identity(folder: Path) -> Identity:
+    return Directory(folder / "b").load().identity
+
+
+def renewed(cluster: Cluster, folder: Path) -> bytes:
+    """A new certificate for b, as a join token would have got it."""
+    assert cluster.authority is not None
+    return cluster.authority.issue("b", b_identity(folder).own.public, time.time())
 
 
 def test_what_is_held_can_be_released_or_dropped(tmp_path: Path) -> None:

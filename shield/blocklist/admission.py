@@ -127,8 +127,7 @@ class Admission:
         """
         found = frozenset(address for host in hosts if (address := _packed(host)) is not None)
         fresh, self._nodes[node] = found - self._protected, found
-        self._protected = frozenset().union(*self._nodes.values())
-        changes: list[Change] = []
+        changes = self._protect_no_more(now)
         for host in map(Network.host, fresh):
             covering = (network for network, _ in self._blocklist.guard.networks.covering(host))
             for network in [host, *covering]:
@@ -139,14 +138,20 @@ class Admission:
                         self._aside.put(key, entry.origin, Why.MEMBER)
         return changes
 
-    def unprotect(self, node: str) -> None:
+    def unprotect(self, node: str, now: float) -> list[Change]:
         """Forget where a node was that has no part in the cluster any more.
 
         And ``""``, the addresses known from before the start: its own may be among them.
         """
         for name in (node, ""):
             self._nodes.pop(name, None)
-        self._protected = frozenset().union(*self._nodes.values())
+        return self._protect_no_more(now)
+
+    def _protect_no_more(self, now: float) -> list[Change]:
+        """Put together what is protected; bans of what no longer is are in force from now on."""
+        before, self._protected = self._protected, frozenset().union(*self._nodes.values())
+        left = before - self._protected
+        return list(self.again(self._aside.keys(Why.MEMBER), now)) if left else []
 
     # --- votes ------------------------------------------------------------------------------
 

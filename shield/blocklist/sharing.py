@@ -47,8 +47,8 @@ ENDED = 5_000
 """Ended records that one tick takes out of the map: under 10 ms, and two ticks a second."""
 FREEZE_EVERY = 10_000
 """Changes after which the search for garbage leaves alone what is there: bans live for hours, and
-looking at a million of them again and again would cost a join a third more. What is garbage then must
-go first, or it stays for ever: each connection that a stranger has broken off leaves 300 kB of it."""
+looking at a million of them again and again would cost a join a third more. What is garbage goes first,
+or it would stay: each connection that a stranger breaks off leaves 300 kB."""
 RENEW_SECONDS = 3600.0
 """Between two looks at what lives longer than a record may."""
 
@@ -169,8 +169,7 @@ class Sharing:
 
     def unban(self, network: Network, now: float) -> bool:
         """Take back what others say about a network that is not banned here; False if nobody does."""
-        keys = self.bans.lift(network, "unban", now, self.wall())
-        self._send(keys, now)
+        self._send(keys := self.bans.lift(network, "unban", now, self.wall()), now)
         return bool(keys)
 
     def allowed(self, entry: AllowEntry, now: float) -> None:
@@ -247,7 +246,7 @@ class Sharing:
         if origin == self.node:  # put out once, it is back with a new certificate, or alone
             return
         self.budget.forget(origin)
-        self.admission.unprotect(origin)
+        self._hand_over(self.admission.unprotect(origin, now), now)
         applied: list[Applied] = []
         for key, entry in self.records.forget(origin):
             # What was never applied, or is banned by another decision here, stays as it is.

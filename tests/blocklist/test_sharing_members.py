@@ -56,6 +56,23 @@ def test_the_place_of_a_node_that_was_put_out_can_be_banned() -> None:
     assert lab["a"].banned() == {PLACE}
 
 
+def test_what_a_node_has_left_can_be_banned() -> None:
+    """Who held a ban back for a node's sake applies it when the node has moved, or was put out."""
+    lab = Lab("a", "c")
+    for leave in (
+        lambda: meet_at(lab["a"], "b", "192.0.2.250"),
+        lambda: lab["a"].sharing.forget("b", lab.now),
+    ):
+        meet_at(lab["a"], "b", PLACE)
+        lab["c"].ban(PLACE)
+        lab.deliver()
+        assert why(lab["a"], PLACE) == [{"member"}]
+        leave()
+        assert lab["a"].banned() == {PLACE}
+        lab["a"].unban(PLACE)
+        lab.deliver()
+
+
 def test_a_node_that_was_put_out_can_come_back() -> None:
     """With its new certificate it is heard again, and says again what it had decided itself."""
     lab = Lab("a", "b")
