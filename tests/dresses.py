@@ -173,7 +173,7 @@ def _streams(messages: Sequence[Datagram], port: int) -> Iterator[tuple[Datagram
     """Each message with its connection, and whether that is new; the server's port becomes ``port``."""
     known: dict[frozenset[tuple[bytes, int]], _Stream] = {}
     for message in messages:
-        whole = b"\n\r\n" in message.payload or b"\n\n" in message.payload
+        whole = re.search(rb"[^\r\n]\r?\n\r?\n", message.payload)
         # Some tools leave out the empty line, for which a server waits when it reads a stream.
         each = message if whole else message._replace(payload=message.payload + b"\r\n\r\n")
         ends = (each.source, each.source_port), (each.destination, each.destination_port)
@@ -290,14 +290,15 @@ def _fragments(data: bytes, size: int) -> list[bytes]:
     """The pieces of a packet, each of ``size`` bytes (8 times something); a piece gives smaller ones."""
     if data[0] >> 4 == 6:
         return _fragments6(data, size)
-    header, body = data[:20], data[20:]
+    size_of_header = (data[0] & 15) * 4
+    header, body = data[:size_of_header], data[size_of_header:]
     place = data[6] << 8 | data[7]
     ident = header[4:6] if place else struct.pack("!H", next(_count) & 0xFFFF)
     out = []
     for at in range(0, len(body), size):
         piece, more = body[at : at + size], at + size < len(body)
         here = struct.pack("!H", (place + at // 8) | more << 13)
-        length = struct.pack("!H", 20 + len(piece))
+        length = struct.pack("!H", len(header) + len(piece))
         out.append(header[:2] + length + ident + here + header[8:] + piece)
     return out
 
@@ -321,7 +322,7 @@ def _overlapping(data: bytes) -> list[bytes]:
     pieces = _fragments(data, 64)
     if len(pieces) < 2:
         return pieces
-    start = 48 if data[0] >> 4 == 6 else 20
+    start = 48 if data[0] >> 4 == 6 else (data[0] & 15) * 4
     decoys = [each[:start] + b"x" * (len(each) - start) for each in pieces]
     return [one for pair in zip(decoys[1:-1], pieces[1:-1], strict=True) for one in pair] + [
         pieces[0],
@@ -329,7 +330,21 @@ def _overlapping(data: bytes) -> list[bytes]:
     ]
 
 
+def _with_options(data: bytes) -> list[bytes]:
+    """IPv4 options that do nothing; six IPv6 headers of destination options that do nothing."""
+    if data[0] >> 4 == 6:
+        extra = b"\x3c\0\x01\x04\0\0\0\0" * 5 + data[6:7] + b"\0\x01\x04\0\0\0\0"
+        length = struct.pack("!H", len(data) - 40 + len(extra))
+        return [data[:4] + length + b"\x3c" + data[7:40] + extra + data[40:]]
+    start = (data[0] & 15) * 4
+    if start > 50:
+        return [data]
+    length = struct.pack("!H", len(data) + 8)
+    return [bytes((data[0] + 2,)) + data[1:2] + length + data[4:start] + b"\1" * 8 + data[start:]]
+
+
 PACKETS: dict[str, Packets] = {
+    "options": _with_options,
     "fragments": lambda data: _fragments(data, 64),
     "confetti": lambda data: _fragments(data, 8),
     "fragments-backwards": lambda data: _fragments(data, 64)[::-1],

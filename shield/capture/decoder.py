@@ -1,7 +1,7 @@
 """Decoder: one frame in, the SIP messages it completes out. Read this file first.
 
 The usual frame (Ethernet, IPv4, UDP, a SIP port) is read here in one step; other link layers,
-VLAN tags, IPv6, fragments and TCP by ``link`` and ``packet``; everything unusual by scapy
+VLAN tags, IPv6, fragments and TCP by ``link`` and ``packet``; unusual link layers by scapy
 (``slow``) within a budget; what a tunnel holds (``tunnels``) is a frame again. The question
 whether the source is banned comes before all of it. Nothing that arrives raises; what is broken
 is counted by reason in ``stats``.
@@ -28,7 +28,7 @@ from shield.capture.packet import (
     source_of,
 )
 from shield.capture.settings import CaptureSettings
-from shield.capture.slow import Budget, dissect, dissect_ip
+from shield.capture.slow import Budget, dissect
 from shield.capture.source import Frame
 from shield.capture.stats import DecoderStats
 from shield.capture.stream import Streams
@@ -239,11 +239,5 @@ class Decoder:
     def _fragment(self, time: float, fragment: Fragment, depth: int) -> Sequence[Datagram]:
         out: list[Datagram] = []
         for joined in self._fragments.add(time, fragment):
-            packet = read_transport(*joined)
-            if packet is DECLINED and self._budget.take(time):
-                self.stats.slow += 1
-                packet = dissect_ip(*joined)
-            if isinstance(packet, Fragment):  # a fragment inside a reassembled packet is a trick
-                packet = Reject("errors", "fragment_nested")
-            out += self.take(time, packet, depth)
+            out += self.take(time, read_transport(*joined), depth)
         return out

@@ -1,10 +1,11 @@
 """Read an IP packet and its UDP or TCP header, on bytes.
 
 Gives a Datagram's addresses, ports and payload (UdpPacket), a TcpSegment, a Fragment to be joined
-with others, a Tunnel to be opened by ``tunnels``, or a Reject that says why not. IPv4 options are
-stepped over; IPv6 extension headers other than a leading fragment header are left to scapy. Lengths
-come from the headers, so Ethernet padding and frame check sequences are cut off. Checksums are not
-looked at: a host's own packets carry none yet when they are captured.
+with others, a Tunnel to be opened by ``tunnels``, or a Reject that says why not. IPv4 options and IPv6
+extension headers are stepped over; the sender chooses how many packets have them, so they are not
+left to scapy and its budget. Lengths come from the headers, so Ethernet padding and frame check
+sequences are cut off. Checksums are not looked at: a host's own packets carry none yet when they
+are captured.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final, NamedTuple
 
-from shield.capture.link import BAD_VERSION, DECLINED, TRUNCATED, Reject
+from shield.capture.link import BAD_VERSION, TRUNCATED, Reject
 
 __all__ = [
     "Fragment",
@@ -27,11 +28,13 @@ __all__ = [
 
 TCP, UDP = 6, 17
 _ICMP = frozenset((1, 58))
-_ICMPV6 = b"\x3a"
 _TUNNELS = frozenset((4, 41, 47))
 """IP in IP, IPv6 in IP, GRE."""
 _EXTENSIONS = frozenset((0, 43, 51, 60, 135, 139, 140))
-"""IPv6 extension headers (IANA list) that scapy steps over."""
+"""IPv6 extension headers (IANA list); all but the authentication header (51) count 8 bytes."""
+_AUTHENTICATION: Final = 51
+MAX_EXTENSIONS: Final = 256
+"""Extension headers of one packet: an Ethernet frame has no room for more. Linux counts none."""
 _FRAGMENT: Final = 44
 _MAPPED = bytes(10) + b"\xff\xff"
 
@@ -42,6 +45,7 @@ _ipv6_fragment = Struct("!BxHI").unpack_from
 _BAD_IP = Reject("errors", "bad_ip_length")
 _BAD_UDP = Reject("errors", "bad_udp_length")
 _BAD_TCP = Reject("errors", "bad_tcp_length")
+_NESTED = Reject("errors", "fragment_nested")
 _ICMP_SEEN = Reject("ignored", "icmp")
 _OTHER = Reject("ignored", "other_protocol")
 
@@ -136,34 +140,50 @@ def read_ip(data: bytes, at: int) -> Packet:
 
 
 def _read_ipv6(data: bytes, at: int) -> Packet:
-    """RFC 8200 section 3; only a fragment header may stand before UDP or TCP here."""
+    """RFC 8200 section 3."""
     length = data[at + 4] << 8 | data[at + 5]
     end = at + 40 + length if length else len(data)
     if end > len(data):
         return TRUNCATED
     protocol = data[at + 6]
-    if protocol in _EXTENSIONS:
-        # Multicast housekeeping (MLD) always has an option; it must not use up scapy's budget.
-        return _ICMP_SEEN if data[at + 40 : at + 41] == _ICMPV6 else DECLINED
     source, destination = plain(data[at + 8 : at + 24]), plain(data[at + 24 : at + 40])
+    at += 40
+    if protocol in _EXTENSIONS:
+        protocol, at = _behind_extensions(protocol, data, at, end)
     if protocol != _FRAGMENT:
-        return read_transport(source, destination, protocol, data[at + 40 : end])
-    if end < at + 48:
+        return read_transport(source, destination, protocol, data[at:end])
+    if end < at + 8:
         return _BAD_IP
-    following, place, number = _ipv6_fragment(data, at + 40)
+    following, place, number = _ipv6_fragment(data, at)
     return Fragment(
-        source, destination, 6, following, number, place & 0xFFF8, bool(place & 1), data[at + 48 : end]
+        source, destination, 6, following, number, place & 0xFFF8, bool(place & 1), data[at + 8 : end]
     )
+
+
+def _behind_extensions(protocol: int, data: bytes, at: int, end: int) -> tuple[int, int]:
+    """What follows extension headers (RFC 8200 section 4, RFC 4302), and where; -1 when they are cut."""
+    for _ in range(MAX_EXTENSIONS):
+        if protocol not in _EXTENSIONS:
+            return protocol, at
+        if at + 2 > end:
+            break
+        size = (data[at + 1] + 2) * 4 if protocol == _AUTHENTICATION else (data[at + 1] + 1) * 8
+        if at + size > end:
+            break
+        protocol, at = data[at], at + size
+    return -1, at
 
 
 def read_transport(  # noqa: PLR0911 - one return for each thing that can be wrong
     source: bytes, destination: bytes, protocol: int, body: bytes
 ) -> Packet:
-    """Read what an IP packet carries; DECLINED for an IPv6 extension header."""
+    """Read what an IP packet carries."""
     if protocol == UDP:
         if len(body) < 8:
             return _BAD_UDP
         source_port, destination_port, length = _ports_length(body)
+        if not length and len(source) == 16:  # a jumbogram (RFC 2675); Linux takes it at any size
+            length = len(body)
         if not 8 <= length <= len(body):
             return _BAD_UDP
         return UdpPacket(source, source_port, destination, destination_port, body[8:length])
@@ -184,10 +204,21 @@ def read_transport(  # noqa: PLR0911 - one return for each thing that can be wro
             flags,
             body[start:],
         )
+    return _read_other(source, destination, protocol, body)
+
+
+def _read_other(source: bytes, destination: bytes, protocol: int, body: bytes) -> Packet:
+    """Read what is neither UDP nor TCP."""
     if protocol in _ICMP:
         return _ICMP_SEEN
     if protocol in _TUNNELS:
         return Tunnel(source, destination, protocol, body)
-    if len(source) == 16 and (protocol in _EXTENSIONS or protocol == _FRAGMENT):
-        return DECLINED
+    if len(source) == 16:
+        if protocol in _EXTENSIONS:  # inside a reassembled packet
+            protocol, at = _behind_extensions(protocol, body, 0, len(body))
+            return read_transport(source, destination, protocol, body[at:])
+        if protocol == _FRAGMENT:  # Linux drops it too
+            return _NESTED
+        if protocol < 0:
+            return _BAD_IP
     return _OTHER

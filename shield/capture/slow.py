@@ -13,7 +13,7 @@ from shield.capture.link import BAD_VERSION, NOT_IP, TRUNCATED, Reject
 from shield.capture.packet import Fragment, Packet, TcpSegment, UdpPacket, read_transport
 from shield.net import pack
 
-__all__ = ["Budget", "dissect", "dissect_ip"]
+__all__ = ["Budget", "dissect"]
 
 _FAILED = Reject("errors", "slow_failed")
 _UNKNOWN_LINK = Reject("errors", "unknown_linktype")
@@ -54,18 +54,6 @@ def dissect(data: bytes, linktype: int) -> Packet:
             return _UNKNOWN_LINK
         return _read(scapy, layer(data))
     except Exception:  # noqa: BLE001 - scapy's dissectors raise what they like on hostile bytes
-        return _FAILED
-
-
-def dissect_ip(source: bytes, destination: bytes, protocol: int, body: bytes) -> Packet:
-    """Read a reassembled packet body, also when it starts with an IPv6 extension header."""
-    scapy = _scapy()
-    if len(source) == 4:
-        return read_transport(source, destination, protocol, body)
-    header = b"\x60\0\0\0" + (len(body) & 0xFFFF).to_bytes(2, "big") + bytes((protocol, 64))
-    try:
-        return _read(scapy, scapy.IPv6(header + source + destination + body))
-    except Exception:  # noqa: BLE001 - as above
         return _FAILED
 
 
@@ -162,9 +150,10 @@ def _transport(  # noqa: PLR0917 - the parts of one IP header
     """Read UDP and TCP from scapy's fields; everything else as the byte path does."""
     layer = ip.payload
     if isinstance(layer, scapy.UDP) and protocol == 17:
-        if not 8 <= layer.len <= len(body):
+        size = layer.len or (len(body) if len(source) == 16 else 0)
+        if not 8 <= size <= len(body):
             return _BAD_UDP
-        payload = layer.original[8 : layer.len]
+        payload = layer.original[8:size]
         return UdpPacket(source, layer.sport, destination, layer.dport, payload)
     if isinstance(layer, scapy.TCP) and protocol == 6:
         start = layer.dataofs * 4

@@ -8,8 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shield.capture.link import DECLINED, Reject
-from shield.capture.packet import Fragment, TcpSegment, Tunnel, UdpPacket, read_ip, source_of
+from shield.capture.link import Reject
+from shield.capture.packet import (
+    Fragment,
+    TcpSegment,
+    Tunnel,
+    UdpPacket,
+    read_ip,
+    read_transport,
+    source_of,
+)
 from shield.net import pack
 from tests.capture.wire import CLIENT, CLIENT6, OPTIONS, SERVER, SERVER6, ip4, ip6, tcp, udp
 
@@ -98,10 +106,53 @@ def test_reasons(data: bytes, counter: str, reason: str) -> None:
     assert read_ip(data, 0) == Reject(counter, reason)
 
 
-@pytest.mark.parametrize("header", [0, 43, 51, 60])
-def test_ipv6_extension_headers_are_left_to_scapy(header: int) -> None:
-    """They are rare and have many shapes."""
-    assert read_ip(ip6(b"\x11\0\x01\x04\0\0\0\0" + udp(), header), 0) is DECLINED
+def chain(*headers: int, last: int = 17) -> tuple[bytes, int]:
+    """Extension headers of 8 bytes and what the first is; the authentication header says 4 less."""
+    out = b""
+    following = last
+    for header in reversed(headers):
+        out = bytes((following, 0)) + (b"\0\0" if header == 51 else b"\x01\x04") + bytes(4) + out
+        following = header
+    return out, following
+
+
+@pytest.mark.parametrize("headers", [(0,), (43,), (51,), (60,), (135,), (0, 60, 43, 60), (60,) * 200])
+def test_ipv6_extension_headers_are_stepped_over(headers: tuple[int, ...]) -> None:
+    """However many the sender puts there, what is behind them is read."""
+    before, first = chain(*headers)
+    got = read_ip(ip6(before + udp(), first), 0)
+    assert got == UdpPacket(pack(CLIENT6), 5062, pack(SERVER6), 5060, OPTIONS)
+    piece = struct.pack("!BxHI", 17, 8, 5) + b"12345678"
+    before, first = chain(*headers, last=44)
+    got = read_ip(ip6(before + piece, first), 0)
+    assert got == Fragment(pack(CLIENT6), pack(SERVER6), 6, 17, 5, 8, more=False, data=b"12345678")
+
+
+def test_reassembled_extension_headers_are_stepped_over() -> None:
+    """They may also be in the part that was fragmented; another fragment header may not."""
+    before, first = chain(60, 51)
+    ends = pack(CLIENT6), pack(SERVER6)
+    assert isinstance(read_transport(*ends, first, before + udp()), UdpPacket)
+    before, first = chain(60, last=44)
+    assert read_transport(*ends, first, before + bytes(8)) == Reject("errors", "fragment_nested")
+
+
+@pytest.mark.parametrize("body", [b"", b"\x11", b"\x11\x05" + bytes(20), b"\x3c\0" + bytes(6)])
+def test_cut_extension_headers_are_counted(body: bytes) -> None:
+    """A header that ends behind the packet leads nowhere."""
+    assert read_ip(ip6(body, 60), 0) == Reject("errors", "bad_ip_length")
+
+
+def test_endless_extension_headers_are_counted() -> None:
+    """There is a limit, far beyond what a frame can hold."""
+    before, first = chain(*(60,) * 300)
+    assert read_ip(ip6(before + udp(), first), 0) == Reject("errors", "bad_ip_length")
+
+
+def test_a_udp_length_of_zero() -> None:
+    """Over IPv6 Linux reads up to the end of the packet, so shield does; over IPv4 it is an error."""
+    assert read_ip(ip6(udp(length=0)), 0) == UdpPacket(pack(CLIENT6), 5062, pack(SERVER6), 5060, OPTIONS)
+    assert read_ip(ip4(udp(length=0)), 0) == Reject("errors", "bad_udp_length")
 
 
 def test_source_of_short_and_odd_packets() -> None:

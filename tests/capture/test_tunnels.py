@@ -124,11 +124,13 @@ def test_tcp_inside_a_tunnel_is_joined() -> None:
     assert [message.payload for message in out] == [OPTIONS]
 
 
-def test_extension_headers_inside_a_tunnel_go_to_scapy() -> None:
-    """They cost scapy's budget there too."""
+def test_what_only_scapy_reads_is_read_inside_a_tunnel_too() -> None:
+    """PPPoE in a mirrored frame costs scapy's budget as it does outside."""
+    body = ip4(udp())
+    session = b"\x88\x64\x11\0\0\x01" + struct.pack("!H", len(body) + 2) + b"\0\x21" + body
     decoder = Decoder(OPEN)
-    packet = ip6(b"\x11\0\x01\x04\0\0\0\0" + udp(), 60)
-    assert len(decoder.feed(frame(ether(TUNNELS["erspan2"](packet))))) == 1
+    carrier = over4(gre(bytes(20) + session, 0x88BE, seq=True), 47)
+    assert len(decoder.feed(frame(ether(carrier)))) == 1
     assert decoder.stats.slow == 1
 
 
