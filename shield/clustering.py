@@ -33,6 +33,11 @@ PURPOSE = b"blocklist"
 OPERATORS = ("cli", "import")
 """Names under which an operator of this node decides."""
 
+LOG_LINES = 20
+"""Events logged in one second: a member that comes and goes without end must not fill the disk."""
+
+WARNINGS = frozenset({"warning", "refused", "overflow"})
+
 EXPLAIN_SECONDS = 1.0
 """How long ``show`` waits for the node that decided."""
 
@@ -95,6 +100,8 @@ class Clustering:
     def __post_init__(self) -> None:
         self.conversation = Conversation()
         self._starting = False
+        self._second = self._lines = 0
+        """The present second of the log, and events in it."""
 
     async def start_if_member(self) -> None:
         """Take part when there is an identity; raises ConfigError or SystemFailure when that fails."""
@@ -194,8 +201,15 @@ class Clustering:
         return answers.replies.get(origin)
 
     def _follow(self, event: Event) -> None:
-        level = logging.WARNING if event.kind in ("warning", "refused", "overflow") else logging.INFO
-        _log.log(level, "cluster: %s %s: %s", event.kind, event.node, event.text)
+        second = int(self.clock())
+        if second != self._second:
+            if self._lines > LOG_LINES:
+                _log.info("cluster: %d further events", self._lines - LOG_LINES)
+            self._second, self._lines = second, 0
+        self._lines += 1
+        if self._lines <= LOG_LINES:
+            level = logging.WARNING if event.kind in WARNINGS else logging.INFO
+            _log.log(level, "cluster: %s %s: %s", event.kind, event.node, event.text)
         if self.hub.watchers:
             self.hub.watchers.publish({"event": "cluster", **event.as_json()})
 
