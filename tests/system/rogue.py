@@ -81,10 +81,17 @@ class Rogue:
     def forge_parcel(self, origin: str, destination: str, records: Sequence[Any]) -> None:
         """Send records to one node as though they had come from another, over this one."""
         core = self.cluster.core
-        record = core.membership.members[origin].record
-        body = ("put", [*records], None)
+        members = core.membership.members
         parcel = Parcel(
-            origin, record.incarnation, 1 << 40, destination, self.name, int(Kind.MESSAGE), 0, body
+            origin=origin,
+            incarnation=members[origin].record.incarnation,
+            sequence=1 << 40,
+            destination=destination,
+            capability=self.name,
+            kind=int(Kind.MESSAGE),
+            tag=0,
+            body=("put", [*records], None),
+            destination_incarnation=members[destination].record.incarnation,
         )
         core.links.up[destination].send(parcel.sign(core.identity))
         core.post.wake()
