@@ -29,8 +29,11 @@ def _latency(one: dict[str, Any]) -> Iterator[Row]:
         if place not in one:
             continue
         last = one[place]["last"]
-        goals = ("", "") if place == "kernel" else (f"{one['goal_p50_ms']:g}", f"{one['goal_p99_ms']:g}")
-        what = f"decision to {place} of all {one['receivers']}"
+        if "kernel" in one:
+            what, goals = f"enforcing: to {place} of all {one['receivers']}", ("", "")
+        else:
+            what = f"decision to {place} of all {one['receivers']}"
+            goals = (f"{one['goal_p50_ms']:g}", f"{one['goal_p99_ms']:g}")
         times = f", ratio {one[place]['times_bare']:g}"
         yield f"{what}, p50", f"{last['p50_ms']:.2f} ms", goals[0], f"{bare['p50_ms']:.2f} ms{times}"
         yield f"{what}, p99", f"{last['p99_ms']:.2f} ms", goals[1], f"{bare['p99_ms']:.2f} ms"
@@ -47,7 +50,8 @@ def _bulk(one: dict[str, Any]) -> Iterator[Row]:
 def _join(one: dict[str, Any]) -> Iterator[Row]:
     million = one["records"] == 1_000_000
     yield (
-        f"join, {one['records']:,} of {one['origins']} nodes", f"{one['seconds']:.1f} s",
+        f"join, {one['records']:,} of {one['origins']} nodes",
+        f"{one['seconds']:.1f} s, CPU {one['cpu_seconds']:.1f} s",
         f"{one['goal_seconds']:g}" if million else "", f"{one['bare_seconds']:.2f} s",
     )  # fmt: skip
     yield (

@@ -176,11 +176,12 @@ class Bench:
         return base64.b64encode(self._frame).decode()
 
     async def equal(self, digest: int, records: int) -> dict[str, float]:
-        """Wait until it holds what is said; gives when that was and what it took."""
+        """Wait until it holds what is said; gives what that took since the event loop began."""
         while (held := self.state())["digest"] != digest or held["records"] != records:
             await asyncio.sleep(0.02)
         at = time.monotonic()
-        return {"at": at, "began": self.began, "banned": held["banned"], **usage()}
+        took = {"seconds": at - self.began[0], "cpu_seconds": usage()["cpu"] - self.began[1]}
+        return {"banned": held["banned"], **took, **usage()}
 
     async def rest(self, seconds: float) -> dict[str, float]:
         """Do nothing but what the node does; gives what that costs."""
@@ -196,7 +197,7 @@ class Bench:
         return {"usage": usage, **{name: getattr(self, name) for name in names}}
 
     async def run(self) -> None:
-        self.began = time.monotonic()
+        self.began = time.monotonic(), time.process_time()
         running = asyncio.ensure_future(self.node.run())
         talking = asyncio.ensure_future(dialogue(self.commands()))
         await asyncio.wait([running, talking], return_when=asyncio.FIRST_COMPLETED)
