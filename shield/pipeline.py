@@ -116,7 +116,7 @@ class Pipeline:
         self.servers = Servers(_servers(detect, local), learn=detect.learn_servers)
         self.tracker = Tracker(self.servers)
         self.engine = Engine(rules, detect, self.servers)
-        self.policy = Policy(policy, allowlist, origin)
+        self.policy = Policy(policy, allowlist, origin, self.engine.together.clean)
         self.decoder = Decoder(capture, blocklist.guard)
         self._alerted: RecentMap[bytes, deque[Verdict]] = RecentMap(MAX_ALERTED, 86_400.0)
         self._next_tick = 0.0

@@ -101,10 +101,18 @@ class PolicyStats:
 class Policy:
     """See the module's docstring."""
 
-    def __init__(self, settings: PolicySettings, allowlist: Allowlist, origin: str) -> None:
+    def __init__(
+        self,
+        settings: PolicySettings,
+        allowlist: Allowlist,
+        origin: str,
+        clean: Callable[[bytes], bool] = lambda _source: True,
+    ) -> None:
         self.settings = settings
         self.stats = PolicyStats()
         self._allowlist = allowlist
+        self._clean = clean
+        """Whether nobody good is in the /24 or /64 of an address."""
         self.origin = origin
         """Name of the node in its decisions."""
         self._made = 0
@@ -192,13 +200,13 @@ class Policy:
 
     def _flooded(self, alert: Alert) -> bool:
         """Whether this alert is part of a flood of forged sources with one fingerprint."""
-        if not alert.fingerprint or alert.messages > FEW_MESSAGES:
+        if not (alert.fingerprint or alert.sources > 1) or alert.messages > FEW_MESSAGES:
             return False
         name, time = alert.scenario, alert.time
         crowd = self._crowds.setdefault(name, Window())
         limit = self.settings.flood_sources + 1
         sources, _ = crowd.add(
-            alert.source, time, proven=False, limit=limit, find_time=self.settings.hold_time
+            hash(alert.source), time, proven=False, limit=limit, find_time=self.settings.hold_time
         )
         if sources >= limit:
             if self._floods.get(name, 0.0) <= time:
@@ -215,10 +223,19 @@ class Policy:
             longer = self.settings.max_ban_time
         return min(longer, self.settings.max_ban_time)
 
-    def _ban(self, alert: Alert, time: float, now: float, *, banned: bool = False) -> Ruling:
-        network = Network.host(alert.source)
-        if alert.length is not None:
+    def _network(self, alert: Alert) -> Network:
+        """What to ban: the network that the rule asks for, if it holds nobody good; else the source.
+
+        Asked when the ban comes and not when the alert did: somebody may have logged in while it waited.
+        """
+        if alert.length is not None and self._clean(alert.source):
             network = Network.around(alert.source, alert.length)
+            if not self._allowlist.overlaps(network):
+                return network
+        return Network.host(alert.source)
+
+    def _ban(self, alert: Alert, time: float, now: float, *, banned: bool = False) -> Ruling:
+        network = self._network(alert)
         repeats, time_of_ban = 0, time
         if alert.proof is Proof.PROVEN:
             repeats, last = self._bans.get(network) or (0, 0.0)

@@ -74,6 +74,8 @@ class Alert:
     """What the score counts, for people: ``weight of marks``, ``requests a minute`` ..."""
     marks: tuple[tuple[str, int], ...] = ()
     """Signs of a tool that the last message showed, and what each weighs."""
+    sources: int = 1
+    """How many sources did it together."""
     length: int | None = None
     """Prefix length that the rule wants banned in place of the address."""
     details: tuple[tuple[str, str], ...] = ()
@@ -84,6 +86,11 @@ class Alert:
     def address(self) -> str:
         """Text of the accused address."""
         return unpack(self.source)
+
+    @property
+    def campaign(self) -> str:
+        """What links sources that run the same program (``shield.detect.shape``); empty if unknown."""
+        return dict(self.details).get("campaign", "")
 
     def as_json(self) -> dict[str, Any]:
         """The one shape in which an alert is shown everywhere."""
@@ -102,6 +109,8 @@ class Alert:
             "marks": [{"mark": text, "weight": weight} for text, weight in self.marks],
             "count": self.count,
             "messages": self.messages,
+            "sources": self.sources,
+            "campaign": self.campaign,
             "first_seen": round(self.first_seen, 6),
             "details": dict(self.details),
             "evidence": [

@@ -7,10 +7,9 @@ it. When a second one comes, or a proven one, real counters take its place: same
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from struct import Struct
 
-from shield.detect.window import Bucket, Window
+from shield.detect.window import Counter, Window
 
 __all__ = ["KEY_BITS", "Counters", "forgive", "opened", "rule_key", "single"]
 
@@ -23,7 +22,7 @@ MAX_RULES = 1 << 15
 """Far more names than there are rules; keys fit into 64 bits."""
 _numbers: dict[str, int] = {}
 
-Counters = bytes | dict[int, Window | Bucket] | None
+Counters = bytes | dict[int, Counter] | None
 """One thing counted, counters by key, or nothing counted yet. Keys and single things are hashes."""
 
 
@@ -49,7 +48,7 @@ def single(counters: bytes | None, key: int, thing: int | None, time: float) -> 
     return _things.pack(time, key, thing, total + 1)
 
 
-def opened(counters: Counters) -> dict[int, Window | Bucket]:
+def opened(counters: Counters) -> dict[int, Counter]:
     """The same as real counters."""
     if counters is None:
         return {}
@@ -62,7 +61,7 @@ def opened(counters: Counters) -> dict[int, Window | Bucket]:
     return {key: window}
 
 
-def forgive(counters: bytes | dict[int, Window | Bucket], key: int, thing: Hashable) -> Counters:
+def forgive(counters: bytes | dict[int, Counter], key: int, thing: int) -> Counters:
     """Take a thing out of a counter again; gives what is left of the counters."""
     if isinstance(counters, dict):
         counter = counters.get(key)

@@ -8,32 +8,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shield.detect.alert import Alert
-from shield.detect.counters import KEY_BITS, forgive, opened, single
+from shield.detect.campaigns import Campaigns
+from shield.detect.counters import forgive, opened, single
 from shield.detect.evidence import EvidenceStore
+from shield.detect.fits import fits, key_of
 from shield.detect.plan import Plan, make_plan
-from shield.detect.report import PROGRESS_TIME, REPEATED, make_alert, note
+from shield.detect.prefixes import Neighbours
+from shield.detect.report import PROGRESS_TIME, QUIET_TIME, REPEATED, make_alert, note
 from shield.detect.rule import Mark, Rule
 from shield.detect.settings import DetectSettings
 from shield.detect.sources import SourceRecord, Sources
-from shield.detect.window import Bucket, Window
-from shield.net import unpack
+from shield.detect.together import Together
+from shield.detect.window import Bucket, Score, Window
+from shield.detect.window import Counter as Counting
 from shield.sip.event import Kind, SipEvent
 from shield.sip.message import METHODS
-from shield.sip.recent import RecentMap
 from shield.sip.servers import Servers
-from shield.sip.uri import fast_host, fast_user
 
 __all__ = ["Engine", "EngineStats"]
 
 MAX_COUNTERS = 64
 """Counters of one source; a source that needs more has long been found."""
-MAX_SHARED = 65_536
-"""Counters by network, user, domain or number."""
-QUIET_TIME = 60.0
-"""A rule repeats its alert about a source at most this often (seconds), unless its proof got better."""
+GOOD_TIME = 8
+"""A network is taken as good for so many times ``trust_time`` after a success in it: then the trust of
+the most trusted source has faded too (MAX_CREDIT is some seven half-lives)."""
 NOTHING: tuple[Alert, ...] = ()
 
 _GOOD = (Kind.ACCEPTED, Kind.COMPLETED)
@@ -59,14 +60,16 @@ class Engine:
         self.sources = Sources(settings.max_sources)
         self.evidence = EvidenceStore()
         self.stats = EngineStats()
-        self._shared: RecentMap[int, Window | Bucket] = RecentMap(MAX_SHARED, 3_600.0)
+        self.neighbours = Neighbours()
+        self.campaigns = Campaigns()
+        self.together = Together(self.sources, self.evidence, self.neighbours, servers)
         self.rules: tuple[Rule, ...] = tuple(rules)
         self.use_settings(settings)
 
     def use_settings(self, settings: DetectSettings) -> None:
         """Work with these settings from now on; nothing that is remembered is lost."""
         self.sources.limit(settings.max_sources)
-        self.trust_time = settings.trust_time
+        self.trust_time = self.together.trust_time = settings.trust_time
         self._domains = frozenset(domain.lower().encode() for domain in settings.domains)
         self.use(self.rules)  # which of them are active depends on the domains
 
@@ -75,7 +78,9 @@ class Engine:
         self.rules = tuple(rules)
         # Without domains of our own no domain is foreign.
         self._active = tuple(rule for rule in rules if self._domains or not rule.foreign)
-        self._forgiving = tuple(rule for rule in rules if rule.forgive and rule.distinct_name == "user")
+        forgiving = [rule for rule in rules if rule.forgive]
+        self._forgiving = tuple(r for r in forgiving if r.by_client and r.distinct_name == "user")
+        self._forgiving_together = tuple(rule for rule in forgiving if not rule.by_client)
         self._rate_rules = tuple(rule for rule in rules if rule.rate)
         self._least_rate = min((rule.rate for rule in self._rate_rules), default=1 << 60)
         # All other methods share one plan, so a flood of invented ones makes no plans.
@@ -100,7 +105,26 @@ class Engine:
             self._note_outcome(event, record)
         if not rules:
             return NOTHING
-        return [alert for rule in rules if (alert := self._judge(rule, event, record)) is not None]
+        alerts: Sequence[Alert] = NOTHING
+        for rule in rules:
+            found = self._judge(rule, event, record)
+            if found:
+                alerts = (*alerts, *self._told(found))
+        return alerts
+
+    def _told(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
+        """Count alerts, and note which other accused sources run the same program."""
+        told = []
+        for alert in alerts:
+            self.stats.alerts += 1
+            self.stats.by_rule[alert.scenario] += 1
+            if alert.campaign:
+                linked = self.campaigns.accused(alert.campaign.encode(), alert.source)
+                more = ("campaign_sources", str(linked))
+                told.append(replace(alert, details=(*alert.details, more)))
+            else:
+                told.append(alert)
+        return told
 
     def _loud(self, rate: int, kind: Kind, method: bytes) -> tuple[Rule, ...]:
         """Rules about sources of that many requests a minute."""
@@ -117,9 +141,11 @@ class Engine:
             record.refused += not event.repeat
         elif kind in _GOOD:
             record.succeeded(event.time, self.trust_time)
+            self.neighbours.good(event.client)
             self._forgive(event, record)
         elif kind is Kind.PROGRESS:
             record.progress_time = event.time
+            self.neighbours.good(event.client)
             self._forgive(event, record)
         elif kind is Kind.ANSWER and 200 <= event.status < 300:
             self._forgive(event, record)
@@ -145,29 +171,38 @@ class Engine:
     def tick(self, time: float) -> None:
         """Let event time pass."""
         self.evidence.tick(time)
-        self._shared.tick(time)
+        self.together.crowds.tick(time)
+        self.campaigns.tick(time)
+        self.neighbours.tick(time, GOOD_TIME * self.trust_time)
 
-    def _judge(self, rule: Rule, event: SipEvent, record: SourceRecord) -> Alert | None:
+    def _judge(  # noqa: PLR0911
+        self, rule: Rule, event: SipEvent, record: SourceRecord
+    ) -> Sequence[Alert]:
         trusted = record.credit > 0.0 and record.trusted(event.time, self.trust_time)
-        if not self._fits(rule, event, trusted=trusted):
-            return None
+        if not fits(rule, event, self._domains, trusted=trusted):
+            return NOTHING
         marks: list[Mark] = []
         if rule.marks:
             weight, marks = rule.scores(event)
             if weight < rule.score:
-                return None
+                return NOTHING
         proven = bool(event.proofs & (rule.proof or 7))
         if rule.proof and not proven:
-            return None
+            return NOTHING
         distinct: int | None = None
         if rule.distinct is not None:
             value = rule.distinct(event)
             if value is None:
-                return None
+                return NOTHING
             distinct = hash(value)
-        key = _key(rule, event)
+        key = key_of(rule, event)
         if key is None:
-            return None
+            return NOTHING
+        if not rule.by_client:
+            self.evidence.add(event, note(rule, event, marks))
+            return self.together.judge(
+                rule, event, record, key=key, distinct=distinct, marks=marks, proven=proven
+            )
         limit = rule.max_retry * (rule.trusted_factor if trusted else 1)
         return self._count(
             rule, event, record, key=key, distinct=distinct, limit=limit, marks=marks, proven=proven
@@ -184,100 +219,79 @@ class Engine:
         limit: int,
         marks: Sequence[Mark],
         proven: bool,
-    ) -> Alert | None:
+    ) -> Sequence[Alert]:
         """Count what fits a rule; gives the alert that it completes."""
         held = record.counters
-        counter = held.get(key) if rule.by_client and isinstance(held, dict) else None
+        counter = held.get(key) if isinstance(held, dict) else None
         if counter is None:
             if limit > 1 and not proven and _counted_alone(rule, record, key, distinct, event.time):
                 self.evidence.add(event, note(rule, event, marks))
-                return None
+                return NOTHING
             counter = self._counter(rule, key, record)
             if counter is None:
-                return None
+                return NOTHING
         count, proofs = counter.add(
             counter.total if distinct is None else distinct,
             event.time,
             proven=proven,
             limit=limit,
             find_time=rule.find_time,
+            keep=rule.keep,
         )
         self.evidence.add(event, note(rule, event, marks))
+        find_time = rule.find_time
+        if count < limit:
+            tier = _full_tier(rule, counter, event.time, record)
+            if tier is None:
+                return NOTHING
+            count, proofs, limit, find_time = tier
         reached = proofs >= limit
-        if count < limit or not _due(rule, counter, event.time, proven=reached):
-            return None
+        if not _due(rule, counter, event.time, proven=reached):
+            return NOTHING
         counter.quiet_until = event.time + QUIET_TIME
         counter.proven_alert = reached
-        self.stats.alerts += 1
-        self.stats.by_rule[rule.name] += 1
-        evidence = self.evidence.of(event.client)
-        return make_alert(
-            rule, event, record, evidence, count=count, limit=limit, marks=marks, proven=reached
-        )
+        return (
+            make_alert(
+                rule, event, record, self.evidence.of(event.client), count=count, limit=limit,
+                marks=marks, proven=reached, find_time=find_time,
+            ),
+        )  # fmt: skip
 
-    def _fits(self, rule: Rule, event: SipEvent, *, trusted: bool) -> bool:  # noqa: PLR0911
-        if rule.statuses and event.status not in rule.statuses:
-            return False
-        if rule.credentials is not None and rule.credentials is not (event.auth is not None):
-            return False
-        if rule.repeat is not None and rule.repeat is not event.repeat:
-            return False
-        if rule.trusted is not None and rule.trusted is not trusted:
-            return False
-        if rule.mismatch and not _mismatch(event):
-            return False
-        if rule.foreign and not self._foreign(event):
-            return False
-        for condition in rule.conditions:  # noqa: SIM110 - all() costs twice as much on so few
-            if not condition.holds(event):
-                return False
-        return True
-
-    def _counter(self, rule: Rule, key: int, record: SourceRecord) -> Window | Bucket | None:
-        if not rule.by_client:
-            counter = self._shared.get(key)
-            if counter is None:
-                counter = Bucket() if rule.bucket else Window()
-                self._shared.put(key, counter)
-            return counter
+    def _counter(self, rule: Rule, key: int, record: SourceRecord) -> Counting | None:
         record.counters = counters = opened(record.counters)
         found = counters.get(key)
         if found is None:
             if len(counters) >= MAX_COUNTERS:
                 self.stats.counters_full += 1
                 return None
-            found = counters[key] = Bucket() if rule.bucket else Window()
+            found = counters[key] = _COUNTERS[rule.algorithm]()
         return found
 
     def _forgive(self, event: SipEvent, record: SourceRecord) -> None:
         """What succeeded for a user was no guess at that user."""
+        if record.crowded:
+            for rule in self._forgiving_together:
+                key = key_of(rule, event)
+                if key is not None:
+                    self.together.forgive(rule, event, key)
         counters = record.counters
         if counters is None:
             return
         user = hash(event.user)
         for rule in self._forgiving:
-            key = _key(rule, event)
+            key = key_of(rule, event)
             if key is not None and counters is not None:
                 counters = forgive(counters, key, user)
         record.counters = counters
 
-    def _foreign(self, event: SipEvent) -> bool:
-        """Neither From nor Request-URI names one of our domains or servers."""
-        if not self._domains or event.request is None:
-            return False
-        for value in (event.request.from_, event.request.uri):
-            host = fast_host(value)
-            if not host or host in self._domains or any(host.endswith(b"." + d) for d in self._domains):
-                return False
-            if host == unpack(event.server).encode():
-                return False
-        return True
+
+_COUNTERS: dict[str, type[Counting]] = {"window": Window, "bucket": Bucket, "score": Score}
 
 
 def _counted_alone(rule: Rule, record: SourceRecord, key: int, thing: int | None, time: float) -> bool:
     """Count an unproven thing in little memory, if it is the only one of its source; one is no alert."""
     held = record.counters
-    if isinstance(held, dict) or not rule.by_client or rule.bucket:
+    if isinstance(held, dict) or rule.algorithm != "window":
         return False
     counters = single(held, key, thing, time)
     if counters is None:
@@ -286,23 +300,26 @@ def _counted_alone(rule: Rule, record: SourceRecord, key: int, thing: int | None
     return True
 
 
-def _due(rule: Rule, counter: Window | Bucket, time: float, *, proven: bool) -> bool:
+def _full_tier(
+    rule: Rule, counter: Counting, time: float, record: SourceRecord
+) -> tuple[int, int, int, float] | None:
+    """The first tier that is full: count, proven count, limit and time of it.
+
+    What a source did before it last succeeded is no sign of a slow attack: a trunk has its share of
+    wrong numbers each day, and a phone that moves is refused now and then.
+    """
+    if not rule.tiers or not isinstance(counter, Window):
+        return None
+    for limit, find_time in rule.tiers:
+        if counter.kept >= limit:
+            since = min(find_time, time - record.credit_time) if record.credit_time else find_time
+            count, proofs = counter.counts(time, since)
+            if count >= limit:
+                return count, proofs, limit, find_time
+    return None
+
+
+def _due(rule: Rule, counter: Counting, time: float, *, proven: bool) -> bool:
     if time >= counter.quiet_until or (proven and not counter.proven_alert):
         return True
     return rule.fingerprint and counter.total == REPEATED
-
-
-def _mismatch(event: SipEvent) -> bool:
-    """The digest user differs from the user in From and in To (RFC 3261 section 22.1)."""
-    if event.auth is None or event.request is None:
-        return False
-    name = event.auth[0].partition(b"@")[0]
-    return bool(name) and name not in (fast_user(event.request.from_), fast_user(event.request.to))
-
-
-def _key(rule: Rule, event: SipEvent) -> int | None:
-    """Which counter of the rule an event belongs to; None when a part of ``by`` is missing."""
-    if not rule.key_fields:
-        return rule.key
-    others = [read(event) for read in rule.key_fields]
-    return None if None in others else rule.key | hash(tuple(others)) & KEY_BITS

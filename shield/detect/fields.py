@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
+from shield.detect.shape import campaign_of
 from shield.errors import ConfigError
 from shield.net import unpack
 from shield.sip.event import SipEvent
@@ -21,6 +22,9 @@ Field = Callable[[SipEvent], bytes | None]
 
 TAIL_DIGITS = 7
 """Numbers that end in the same seven digits are one subscriber dialled with different prefixes."""
+MIN_RANDOM = 8
+"""A Call-ID has a random part, and many phones write their address behind it (RFC 2543 asked for it): that
+changes when they move. Shorter ones are no random part and count with what follows."""
 _SEPARATORS = b"-.() "
 MAX_TARGETS = 1_024
 """Servers whose address is remembered as text: writing it costs as much as everything else of a rule."""
@@ -71,12 +75,24 @@ def _allow(event: SipEvent) -> bytes | None:
     return event.request.allow if event.request is not None else None
 
 
+def _account(event: SipEvent) -> bytes | None:
+    """Whose password is tried; some clients write the domain behind it."""
+    return event.auth[0].partition(b"@")[0] or None if event.auth is not None else None
+
+
 def _defect(event: SipEvent) -> bytes | None:
     if event.request is None:
         return b"unreadable"
     # A From without tag alone is an old client (RFC 2543); with other damage it is part of its shape.
     shape = event.request.defects if event.tag else (*event.request.defects, "no_from_tag")
     return ",".join(shape).encode() if event.request.defects else None
+
+
+def _call_id_local(event: SipEvent) -> bytes | None:
+    if event.request is None or not event.request.call_id:
+        return None
+    local = event.request.call_id.partition(b"@")[0]
+    return local if len(local) >= MIN_RANDOM else event.request.call_id
 
 
 def _number(event: SipEvent) -> bytes:
@@ -109,6 +125,7 @@ FIELDS: dict[str, Field] = {
     "via": lambda event: event.request.via if event.request is not None else None,
     "branch": lambda event: event.branch or None,
     "call-id": lambda event: event.request.call_id if event.request is not None else None,
+    "call-id.local": _call_id_local,
     "cseq": lambda event: event.request.cseq if event.request is not None else None,
     "contact": _usual(b"Contact"),
     "user-agent": _agent,
@@ -120,6 +137,8 @@ FIELDS: dict[str, Field] = {
     "defect": _defect,
     "source-port": _number,
     "target": _target,
+    "account": _account,
+    "campaign": lambda event: campaign_of(event.request),
 }
 """Field name to its reader."""
 

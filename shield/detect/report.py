@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shield.detect.alert import Alert, Evidence, Proof
+from shield.detect.prefixes import PREFIX_BITS
 from shield.detect.rule import Mark, Rule
 from shield.detect.scores import measure, scored
+from shield.detect.shape import campaign_of
 from shield.detect.sources import SourceRecord
-from shield.net import unpack
+from shield.net import Network, unpack
 from shield.sip.event import Kind, SipEvent, proof_names
 
-__all__ = ["PROGRESS_TIME", "REPEATED", "make_alert", "note"]
+__all__ = ["PROGRESS_TIME", "QUIET_TIME", "REPEATED", "crowd_details", "make_alert", "note"]
 
 REPEATED = 3
 """A fingerprint seen this often in one source is reported once more: it is no stray packet."""
+QUIET_TIME = 60.0
+"""A rule repeats its alert about a source at most this often (seconds), unless its proof got better."""
 PROGRESS_TIME = 60.0
 """While a call of the source rings, weak evidence against it waits: it may be a carrier's address
 that somebody else puts on his packets, and the call is about to be answered."""
@@ -32,8 +36,9 @@ def make_alert(
     limit: int,
     marks: Sequence[Mark],
     proven: bool,
+    find_time: float | None = None,
 ) -> Alert:
-    """The alert of a rule that has reached its limit with this event."""
+    """The alert of a rule that has reached its limit with this event; ``find_time``: of a tier."""
     length = None
     if rule.network is not None:
         length = rule.network[0] if len(event.client) == 4 else rule.network[1]
@@ -50,7 +55,7 @@ def make_alert(
         count=count,
         score=score,
         limit=needed,
-        measure=measure(rule),
+        measure=measure(rule, find_time),
         messages=record.messages,
         first_seen=record.first_seen,
         ban_time=rule.ban_time,
@@ -85,4 +90,28 @@ def _details(rule: Rule, event: SipEvent) -> tuple[tuple[str, str], ...]:
                 found.append((name, value[:80].decode("utf-8", "backslashreplace")))
     found.append(("source_port", str(event.client_port)))
     found.append(("target", f"{unpack(event.server)}:{event.server_port}"))
+    campaign = campaign_of(event.request)
+    if campaign is not None:
+        found.append(("campaign", campaign.decode()))
     return tuple(found)
+
+
+def crowd_details(
+    rule: Rule, event: SipEvent, own: tuple[tuple[str, str], ...], sources: int, campaign: bytes
+) -> tuple[tuple[str, str], ...]:
+    """What an operator wants to know of a crowd: whom it aims at, and how many take part.
+
+    ``own``: details of the source's own last message, where it is at hand.
+    """
+    found = list(own) or [("rule", rule.description)]
+    if not own and campaign:
+        found.append(("campaign", campaign.decode()))
+    aims = []
+    for name, read in zip(rule.group, rule.key_fields, strict=True):
+        value = read(event)
+        if name == "network":
+            text = str(Network.around(event.client, PREFIX_BITS[len(event.client) == 16]))
+        else:
+            text = value[:80].decode("utf-8", "backslashreplace") if isinstance(value, bytes) else ""
+        aims.append(f"{name} {text}")
+    return (*found, ("aimed_at", ", ".join(aims)), ("sources", str(sources)))

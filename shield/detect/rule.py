@@ -1,8 +1,9 @@
 """Rule: one behaviour to detect, read from one TOML document.
 
-The document has the tables ``match`` (which events count), ``mark`` (weighted signs of a tool),
-``count`` (how many, of what, in which time), ``require`` (proof of the address) and ``decision``.
-docs/rules.md explains each key. Every mistake is reported with file and key.
+The document has the tables ``match`` (which events count), ``exempt`` (which do not), ``mark`` (weighted
+signs of a tool), ``count`` (how many, of what, in which time), ``require`` (proof of the address, how
+many sources) and ``decision``. ``shield.detect.keys`` explains each key. Every mistake is reported with
+file and key.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 from shield.detect.counters import rule_key
 from shield.detect.fields import FIELDS, Field, field
 from shield.detect.match import Condition, condition
+from shield.detect.prefixes import PREFIX_BITS, prefix
+from shield.detect.table import Table
 from shield.durations import parse_duration
 from shield.errors import ConfigError, InputError
 from shield.net import Network
@@ -26,16 +29,23 @@ KINDS = ("scan", "enum", "bruteforce", "flood", "tollfraud", "fuzz", "relay", "i
 """Classes of behaviour."""
 EVENTS = {kind.name.lower(): kind for kind in Kind}
 PROOFS = {"nonce": NONCE, "totag": TO_TAG, "tcp": TCP}
-GROUPS = ("client", "network", "user", "domain", "called", "tail", "target")
+GROUPS = ("client", "network", "user", "domain", "called", "tail", "target", "campaign", "account")
+ALGORITHMS = ("window", "bucket", "score")
 KeyField = Callable[[SipEvent], Hashable]
 KEY_FIELDS: dict[str, KeyField] = {
-    "network": lambda event: Network.around(event.client, 24 if len(event.client) == 4 else 64),
+    "network": lambda event: prefix(event.client),
     **{name: FIELDS[name] for name in GROUPS[2:]},
 }
 STATUS = re.compile(r"([1-6][0-9]{2})(?:-([1-6][0-9]{2}))?")
 MAX_RETRY = 10_000
 MAX_FIND_TIME = 86_400.0
 MAX_BAN_TIME = 30 * 86_400.0
+MAX_TIERS = 4
+"""Windows of one counter: minute, hour, day and one more."""
+MAX_TIER_RETRY = 64
+"""A tier remembers so many things of each suspect at most; 16 bytes each."""
+MAX_SOURCES = 256
+MAX_EACH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +92,23 @@ class Rule:
     max_retry: int
     trusted_factor: int
     find_time: float
-    bucket: bool
+    algorithm: str
+    """``window``, ``bucket`` or ``score``."""
+    tiers: tuple[tuple[int, float], ...]
+    """Longer windows for sources without success: how many, in which time."""
+    keep: int
+    """Things that a counter must remember for the tiers."""
     forgive: bool
     proof: int
+    sources: int
+    """Sources that must take part, of a rule that counts for many."""
+    each: int
+    """Things that each of them must have shown."""
+    exempt_trusted: bool
+    exempt_networks: tuple[Network, ...]
+    exempt: tuple[Condition, ...]
+    exempts: bool
+    """There are exemptions at all."""
     ban_time: float
     network: tuple[int, int] | None
     """Prefix lengths (IPv4, IPv6) that are banned in place of the address."""
@@ -102,6 +126,7 @@ class Rule:
             "kind": self.kind,
             "severity": self.severity,
             "confidence": self.confidence,
+            "group_by": list(self.group),
             "max_retry": self.max_retry,
             "find_time": self.find_time,
             "ban_time": self.ban_time,
@@ -118,86 +143,23 @@ class Rule:
         return weight, found
 
 
-class _Table:
-    """A TOML table that names itself in errors and knows which keys were read."""
-
-    def __init__(self, data: Mapping[str, Any], where: str, problems: list[str]) -> None:
-        self._left = dict(data)
-        self.where = where
-        self.problems = problems
-
-    def take(self, key: str, kinds: type | tuple[type, ...], default: Any) -> Any:
-        value = self._left.pop(key, default)
-        wrong = not isinstance(value, kinds) or (isinstance(value, bool) and kinds is int)
-        if value is not default and wrong:
-            self.problems.append(f"{self.where}.{key}: wrong type ({type(value).__name__})")
-            return default
-        return value
-
-    def number(self, key: str, default: int, low: int, high: int) -> int:
-        value = self.take(key, int, default)
-        if not low <= value <= high:
-            self.problems.append(f"{self.where}.{key}: must be {low} to {high}")
-            return default
-        return int(value)
-
-    def seconds(self, key: str, default: float, high: float) -> float:
-        value = self.take(key, (str, int, float), default)
-        if isinstance(value, bool):
-            self.problems.append(f"{self.where}.{key}: wrong type (bool)")
-            return default
-        try:
-            seconds = parse_duration(value) if isinstance(value, str) else float(value)
-        except InputError as error:
-            self.problems.append(f"{self.where}.{key}: {error}")
-            return default
-        if not 0 < seconds <= high:
-            self.problems.append(f"{self.where}.{key}: must be above 0 and at most {high:.0f} s")
-            return default
-        return seconds
-
-    def words(
-        self, key: str, default: tuple[str, ...], allowed: tuple[str, ...] = ()
-    ) -> tuple[str, ...]:
-        value = self.take(key, (str, list), default)
-        words = (value,) if isinstance(value, str) else tuple(value)
-        if value is not default and not words:
-            self.problems.append(f"{self.where}.{key}: must not be empty")
-            return default
-        for word in words:
-            if not isinstance(word, str) or (allowed and word not in allowed):
-                wanted = f"one of {', '.join(allowed)}" if allowed else "a text"
-                self.problems.append(f"{self.where}.{key}: {word!r} is not {wanted}")
-                return default
-        return words
-
-    def table(self, key: str) -> _Table:
-        return _Table(
-            self.take(key, dict, {}), f"{self.where}.{key}" if key else self.where, self.problems
-        )
-
-    def compile(self, read: Any, *arguments: Any) -> Any:
-        try:
-            return read(*arguments)
-        except ConfigError as error:
-            self.problems.extend(error.problems)
-            return None
-
-    def end(self) -> None:
-        self.problems += [f"{self.where}.{key}: unknown key" for key in self._left]
-
-
 def parse_rule(data: Mapping[str, Any], name: str, path: str) -> Rule:
     """Check one rule document; raises ConfigError with one line for each mistake."""
     problems: list[str] = []
-    top = _Table(data, path, problems)
+    top = Table(data, path, problems)
     match, count = top.table("match"), top.table("count")
     require, decision = top.table("require"), top.table("decision")
+    exempt = top.table("exempt")
     given = top.take("name", str, name)
     if given != name:
         problems.append(f"{path}.name: {given!r} differs from the file name")
     distinct_name = count.take("distinct", str, "")
-    group = count.words("by", ("client",), GROUPS)
+    exempts = data.get("exempt")
+    group = _group(count)
+    tiers = _tiers(count)
+    algorithm = count.words("algorithm", ("window",), ALGORITHMS)[0]
+    if algorithm != "window" and ("client" not in group or distinct_name or tiers):
+        problems.append(f"{count.where}.algorithm: {algorithm} takes no distinct, no tiers, one client")
     rule = Rule(
         name=name,
         path=path,
@@ -215,6 +177,10 @@ def parse_rule(data: Mapping[str, Any], name: str, path: str) -> Rule:
         foreign=bool(match.take("foreign", bool, None)),
         rate=match.number("rate", 0, 0, 1_000_000),
         conditions=_conditions(match),
+        exempt_trusted=bool(exempt.take("trusted", bool, None)),
+        exempt_networks=_networks(exempt),
+        exempt=_conditions(exempt),
+        exempts=bool(exempts),
         marks=_marks(top),
         score=top.number("score", 1, 1, 100),
         group=group,
@@ -227,23 +193,29 @@ def parse_rule(data: Mapping[str, Any], name: str, path: str) -> Rule:
         distinct_name=distinct_name,
         max_retry=count.number("max_retry", 1, 1, MAX_RETRY),
         trusted_factor=count.number("trusted_factor", 4, 1, 100),
-        find_time=count.seconds("find_time", 600.0, MAX_FIND_TIME),
-        bucket=count.words("algorithm", ("window",), ("window", "bucket"))[0] == "bucket",
+        find_time=_find_time(count, algorithm),
+        algorithm=algorithm,
+        tiers=tiers,
+        keep=max((limit for limit, _ in tiers), default=0),
         forgive=count.take("forgive", bool, None) is not False,
         proof=sum(PROOFS[word] for word in set(require.words("proof", (), tuple(PROOFS)))),
+        sources=require.number("sources", 1, 1, MAX_SOURCES),
+        each=require.number("each", 1, 1, MAX_EACH),
         ban_time=decision.seconds("ban_time", 3_600.0, MAX_BAN_TIME),
         network=_network(decision),
     )
+    if rule.by_client and (rule.sources > 1 or rule.each > 1):
+        problems.append(f"{require.where}: sources and each are for rules that do not count by client")
     if not rule.description:
         problems.append(f"{path}.description: missing")
-    for table in (match, count, require, decision, top):
+    for table in (match, exempt, count, require, decision, top):
         table.end()
     if problems:
         raise ConfigError(*problems)
     return rule
 
 
-def _statuses(match: _Table) -> frozenset[int]:
+def _statuses(match: Table) -> frozenset[int]:
     """``status = [404, "480-489"]`` as a set."""
     found: set[int] = set()
     for item in match.take("status", list, []):
@@ -255,47 +227,90 @@ def _statuses(match: _Table) -> frozenset[int]:
     return frozenset(found)
 
 
-def _network(decision: _Table) -> tuple[int, int] | None:
-    """``network = [24, 64]``: prefix lengths for IPv4 and IPv6."""
+def _group(count: Table) -> tuple[str, ...]:
+    """``group_by``, or ``by`` for short."""
+    short = count.words("by", (), GROUPS)
+    group = count.words("group_by", (), GROUPS)
+    if short and group:
+        count.problems.append(f"{count.where}.by: is group_by, give one of them")
+    return group or short or ("client",)
+
+
+def _find_time(count: Table, algorithm: str) -> float:
+    """Time within which things count, or in which a score halves."""
+    half_life = count.seconds("half_life", 3_600.0, MAX_FIND_TIME)
+    find_time = count.seconds("find_time", 600.0, MAX_FIND_TIME)
+    return half_life if algorithm == "score" else find_time
+
+
+def _tiers(count: Table) -> tuple[tuple[int, float], ...]:
+    """``tiers = { "1h" = 8, "1d" = 10 }``: how many in which longer time."""
+    found: list[tuple[int, float]] = []
+    for text, limit in count.take("tiers", dict, {}).items():
+        where = f"{count.where}.tiers.{text}"
+        try:
+            seconds = parse_duration(text)
+        except InputError as error:
+            count.problems.append(f"{where}: {error}")
+            continue
+        if not 0 < seconds <= MAX_FIND_TIME or type(limit) is not int or not 1 < limit <= MAX_TIER_RETRY:
+            count.problems.append(f"{where}: must be 2 to {MAX_TIER_RETRY} things in at most a day")
+            continue
+        found.append((limit, seconds))
+    if len(found) > MAX_TIERS:
+        count.problems.append(f"{count.where}.tiers: at most {MAX_TIERS}")
+    return tuple(sorted(found, key=lambda tier: tier[1]))
+
+
+def _networks(exempt: Table) -> tuple[Network, ...]:
+    found: list[Network] = []
+    for text in exempt.words("network", ()):
+        try:
+            found.append(Network.parse(text))
+        except InputError as error:
+            exempt.problems.append(f"{exempt.where}.network: {error}")
+    return tuple(found)
+
+
+def _network(decision: Table) -> tuple[int, int] | None:
+    """``network = [24, 64]``: prefix lengths. Of wider networks nobody knows the good share."""
     lengths = decision.take("network", list, [])
     if not lengths:
         return None
     if len(lengths) != 2 or not all(
-        type(length) is int and 0 < length <= most
-        for length, most in zip(lengths, (32, 128), strict=True)
+        type(length) is int and least <= length <= most
+        for length, least, most in zip(lengths, PREFIX_BITS, (32, 128), strict=True)
     ):
         decision.problems.append(
-            f"{decision.where}.network: must be two prefix lengths, [1 to 32, 1 to 128]"
+            f"{decision.where}.network: must be two prefix lengths, [24 to 32, 64 to 128]"
         )
         return None
     return lengths[0], lengths[1]
 
 
-def _conditions(match: _Table) -> tuple[Condition, ...]:
+def _conditions(match: Table) -> tuple[Condition, ...]:
     found: list[Condition] = []
-    for prefix, table in (
+    for kind, table in (
         ("", match.take("field", dict, {})),
         ("header.", match.take("header", dict, {})),
     ):
         for name, test in table.items():
-            where = f"{match.where}.{prefix or 'field.'}{name}"
+            where = f"{match.where}.{kind or 'field.'}{name}"
             if not isinstance(test, dict):
                 match.problems.append(f"{where}: must be a table such as {{ regex = '...' }}")
                 continue
-            made = match.compile(condition, prefix + name, test, where)
+            made = match.compile(condition, kind + name, test, where)
             if made is not None:
                 found.append(made)
     return tuple(found)
 
 
-def _marks(top: _Table) -> tuple[Mark, ...]:
+def _marks(top: Table) -> tuple[Mark, ...]:
     found: list[Mark] = []
     for number, item in enumerate(top.take("mark", list, []), start=1):
-        mark = _Table(
-            item if isinstance(item, dict) else {}, f"{top.where}.mark[{number}]", top.problems
-        )
+        mark = Table(item if isinstance(item, dict) else {}, f"{top.where}.mark[{number}]", top.problems)
         weight, name = mark.number("weight", 1, 1, 100), mark.take("field", str, "")
-        made = mark.compile(condition, name, mark._left, mark.where)
+        made = mark.compile(condition, name, mark.rest(), mark.where)
         if made is not None:
             found.append(Mark(made, weight))
     return tuple(found)

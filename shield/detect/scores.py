@@ -17,8 +17,8 @@ from shield.durations import format_duration
 __all__ = ["measure", "scored", "standing"]
 
 
-def measure(rule: Rule) -> str:
-    """What the score of a rule counts."""
+def measure(rule: Rule, find_time: float | None = None) -> str:
+    """What the score of a rule counts, within the time of the rule or of one of its tiers."""
     if rule.rate:
         return "requests a minute"
     if rule.max_retry == 1:
@@ -27,7 +27,9 @@ def measure(rule: Rule) -> str:
     same = [f"the same {name}" for name in rule.group if name != "client"]
     if same:
         what += f" for {' and '.join(same)}"
-    return f"{what} in {format_duration(rule.find_time)}"
+    if rule.algorithm == "score":
+        return f"{what}, halved every {format_duration(rule.find_time)}"
+    return f"{what} in {format_duration(find_time or rule.find_time)}"
 
 
 def scored(
@@ -49,14 +51,18 @@ def standing(
     found: dict[str, dict[str, Any]] = {}
     for key, counter in opened(record.counters).items():
         rule = named.get(key & ~KEY_BITS)
-        score = counter.count(time, rule.find_time) if rule is not None else 0
-        if rule is None or not score or score <= found.get(rule.name, {}).get("score", 0):
+        if rule is None:
             continue
-        limit = rule.max_retry * (rule.trusted_factor if trusted else 1)
-        found[rule.name] = {
-            "scenario": rule.name,
-            "score": score,
-            "limit": limit,
-            "measure": measure(rule),
-        }
+        windows = [(rule.max_retry * (rule.trusted_factor if trusted else 1), rule.find_time)]
+        windows += () if trusted else rule.tiers
+        for limit, find_time in windows:
+            score = counter.count(time, find_time)
+            best = found.get(rule.name)
+            if score and (best is None or score * best["limit"] > best["score"] * limit):
+                found[rule.name] = {
+                    "scenario": rule.name,
+                    "score": score,
+                    "limit": limit,
+                    "measure": measure(rule, find_time),
+                }
     return sorted(found.values(), key=lambda row: row["score"] / row["limit"], reverse=True)

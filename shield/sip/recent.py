@@ -37,8 +37,7 @@ class RecentMap(Generic[K, V]):
     def put(self, key: K, value: V) -> None:
         """Set a value; it is young again."""
         if len(self.young) >= self._half:
-            self.dropped += len(self.old)
-            self._rotate()
+            self.turn()
         self.young[key] = value
 
     def pop(self, key: K) -> V | None:
@@ -53,6 +52,11 @@ class RecentMap(Generic[K, V]):
             if self._turn:
                 self._rotate()
             self._turn = time + self._period
+
+    def turn(self) -> None:
+        """Forget the older half now, as when the map is full."""
+        self.dropped += len(self.old)
+        self._rotate()
 
     def _rotate(self) -> None:
         self.old = self.young

@@ -31,12 +31,15 @@ TRANSACTION_TIME = 32.0
 MAX_TRANSACTIONS = 65_536
 MAX_LOGINS = 32_768
 """Call-IDs with a challenge or credentials under way."""
-LOGIN_TIME = 600.0
-"""Phones with an old password come back after up to two minutes with the same Call-ID."""
+LOGIN_TIME = 3_600.0
+"""Phones with an old password come back with the same Call-ID: soon, or when the usual hour between
+two registrations is over. Accepted logins are not kept, so this is a table of what failed."""
 MAX_NONCES = 65_536
 NONCE_TIME = 3_600.0
 """Servers let nonces live from seconds to an hour."""
 MAX_TAGS = 16_384
+TAG_TIME = 600.0
+"""A 2xx is acknowledged at once; a tag is remembered longer to see whom else it went to."""
 TAG_PREFIX = 12
 """Kamailio's own To tags share 33 characters; random ones rarely share two or three."""
 CHALLENGE_GRACE = 3.0
@@ -74,7 +77,7 @@ class Tracker:
         self._logins: RecentMap[tuple[bytes, bytes], Login] = RecentMap(MAX_LOGINS, LOGIN_TIME)
         self._answered: RecentMap[tuple[bytes, bytes], bytes] = RecentMap(MAX_LOGINS, TRANSACTION_TIME)
         self._nonces: RecentMap[bytes, bytes] = RecentMap(MAX_NONCES, NONCE_TIME)
-        self._tags: RecentMap[bytes, bytes] = RecentMap(MAX_TAGS, LOGIN_TIME)
+        self._tags: RecentMap[bytes, bytes] = RecentMap(MAX_TAGS, TAG_TIME)
         self._challenges: deque[tuple[float, tuple[bytes, bytes], bytes]] = deque()
 
     @property

@@ -33,7 +33,7 @@ def test_defaults_are_those_of_a_fingerprint() -> None:
     assert (rule.credentials, rule.trusted, rule.repeat) == (None, None, None)
     assert (rule.mismatch, rule.foreign, rule.rate) == (False, False, 0)
     assert (rule.group, rule.distinct, rule.max_retry) == (("client",), None, 1)
-    assert (rule.find_time, rule.bucket, rule.forgive) == (600.0, False, True)
+    assert (rule.find_time, rule.algorithm, rule.forgive) == (600.0, "window", True)
     assert (rule.proof, rule.ban_time, rule.network) == (0, 3600.0, None)
     assert rule.fingerprint
 
@@ -66,13 +66,20 @@ def test_every_key_is_read() -> None:
         contains = "x"
         weight = 5
         [count]
-        by = ["client", "tail"]
+        group_by = ["client", "tail"]
         distinct = "called"
         max_retry = 7
         trusted_factor = 2
         find_time = "2m"
-        algorithm = "bucket"
+        tiers = { "1d" = 9, "1h" = 8 }
         forgive = false
+        [exempt]
+        trusted = true
+        network = ["192.0.2.0/24", "2001:db8::1"]
+        [exempt.field]
+        user = { set = "echo" }
+        [exempt.header]
+        X-Probe = { prefix = "ours" }
         [require]
         proof = ["nonce", "totag", "tcp"]
         [decision]
@@ -90,7 +97,10 @@ def test_every_key_is_read() -> None:
     assert [(mark.condition.name, mark.weight) for mark in rule.marks] == [("user-agent", 5)]
     assert (rule.group, rule.distinct_name, rule.max_retry) == (("client", "tail"), "called", 7)
     assert (rule.trusted_factor, rule.find_time) == (2, 120.0)
-    assert (rule.bucket, rule.forgive) == (True, False)
+    assert (rule.algorithm, rule.forgive) == ("window", False)
+    assert rule.tiers == ((8, 3_600.0), (9, 86_400.0))
+    assert (rule.keep, rule.exempt_trusted, len(rule.exempt_networks)) == (9, True, 2)
+    assert [condition.name for condition in rule.exempt] == ["user", "header.X-Probe"]
     assert rule.proof == NONCE | TO_TAG | TCP
     assert (rule.ban_time, rule.network) == (86_400.0, (24, 64))
     assert not rule.fingerprint
@@ -185,6 +195,21 @@ def test_marks_add_up() -> None:
         ("[count]\nfind_time = true", ".count.find_time: wrong type (bool)"),
         ("[count]\nfind_time = nan", ".count.find_time: must be above 0"),
         ("[count]\nalgorithm = 'magic'", ".count.algorithm: 'magic' is not one of window, bucket"),
+        ("[count]\nalgorithm = 'score'\ndistinct = 'user'", ".count.algorithm: score takes no distinct"),
+        ("[count]\nalgorithm = 'bucket'\nby = 'user'", ".count.algorithm: bucket takes no distinct"),
+        ("[count]\nhalf_life = '2d'", ".count.half_life: must be above 0"),
+        ("[count]\nby = 'user'\ngroup_by = 'tail'", ".count.by: is group_by, give one of them"),
+        ("[count]\ntiers = { '2d' = 5 }", ".count.tiers.2d: must be 2 to 64 things in at most a day"),
+        ("[count]\ntiers = { '1h' = 65 }", ".count.tiers.1h: must be 2 to 64 things"),
+        ("[count]\ntiers = { 'soon' = 5 }", ".count.tiers.soon: "),
+        ("[count]\ntiers = { 1m = 2, 2m = 3, 3m = 4, 4m = 5, 5m = 6 }", ".count.tiers: at most 4"),
+        ("[exempt]\ntrusted = 1", ".exempt.trusted: wrong type (int)"),
+        ("[exempt]\nnetwork = 'home'", ".exempt.network: not an address or network"),
+        ("[exempt.field]\nshoe = { set = 'x' }", ".exempt.field.shoe: unknown field 'shoe'"),
+        ("[require]\nsources = 257\n[count]\nby = 'user'", ".require.sources: must be 1 to 256"),
+        ("[require]\neach = 17\n[count]\nby = 'user'", ".require.each: must be 1 to 16"),
+        ("[require]\nsources = 2", ".require: sources and each are for rules that do not count"),
+        ("[decision]\nnetwork = [16, 64]", ".decision.network: must be two prefix lengths"),
         ("[count]\nforgive = 1", ".count.forgive: wrong type (int)"),
         ("[require]\nproof = ['dna']", ".require.proof: 'dna' is not one of nonce"),
         ("[decision]\nban_time = '40d'", ".decision.ban_time: must be above 0 and at most 2592000 s"),

@@ -38,6 +38,10 @@ def rule(text: str, name: str = "own") -> Rule:
         ("[count]\nmax_retry = 8\nfind_time = '10m'", "matching messages in 10m"),
         (f"{MARKS}[count]\nmax_retry = 8\nfind_time = '1h'", "matching messages in 1h"),
         (
+            "[count]\nmax_retry = 8\nalgorithm = 'score'\nhalf_life = '2h'",
+            "matching messages, halved every 2h",
+        ),
+        (
             "[count]\nmax_retry = 6\ndistinct = 'user'\nfind_time = '1m'\nby = ['client', 'target']",
             "different values of user for the same target in 1m",
         ),
