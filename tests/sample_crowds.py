@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.sample_traffic import ATTACKER, PHONE, Talk
 
-__all__ = ["RECIPES"]
+__all__ = ["RECIPES", "slow_guessing"]
 
 MINUTE, HOUR = 60.0, 3_600.0
 BOTS = tuple(f"198.18.{number}.{7 * number % 250 + 1}" for number in range(1, 33))
@@ -15,11 +15,12 @@ HOMES = tuple(f"198.51.{number}.{11 * number % 250 + 1}" for number in range(1, 
 
 
 def slow_guessing() -> None:
-    talk = Talk("slow-guessing", "attack")
+    """A guess each ten minutes, and phones with old passwords that go on for days."""
+    talk = Talk("password-guessing", "attack-slow")
     for _ in range(14):
         talk.login("100", ok=False, wait=10 * MINUTE, client=ATTACKER)
     talk.close()
-    talk = Talk("slow-guessing", "benign")
+    talk = Talk("password-guessing", "benign-slow")
     for boot in range(3):  # for two days, and started anew now and then
         for number in range(40):
             talk.login("100", ok=False, wait=25 * MINUTE, dialog=f"boot-{boot}", cseq=2 * number + 1)
@@ -124,7 +125,6 @@ def prefix_guessing() -> None:
 
 
 RECIPES: dict[str, Callable[[], None]] = {
-    "slow-guessing": slow_guessing,
     "distributed-guessing": distributed_guessing,
     "distributed-trickle": distributed_trickle,
     "distributed-slow-guessing": distributed_slow_guessing,

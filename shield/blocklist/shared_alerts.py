@@ -90,6 +90,8 @@ def read_alert(data: Any, network: Network, origin: str, wall: float) -> dict[st
             "origin": origin,
             **numbers,
             **texts,
+            "campaign": _text(found.get("campaign", "")),
+            "sources": _number(found.get("sources", 1)),
             "proof": Proof(found["proof"]).value,
             "proofs": [_text(one) for one in found["proofs"][:DETAILS]],
             "marks": [

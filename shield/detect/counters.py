@@ -2,7 +2,8 @@
 
 Whoever forges addresses makes a source of each packet, and where a rule counts what that packet asks for
 (OPTIONS to a user), each source gets a counter. So a first thing is held as 65 bytes without objects in
-it. When a second one comes, or a proven one, real counters take its place: same numbers, more memory.
+it. When a second one comes, or a proven one, a real counter takes its place: same numbers, more memory.
+A suspect fits several rules, and most of them with one thing only: these stay as small.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from struct import Struct
 
 from shield.detect.window import Counter, Window
 
-__all__ = ["KEY_BITS", "Counters", "forgive", "opened", "rule_key", "single"]
+__all__ = ["KEY_BITS", "MAX_COUNTERS", "Counters", "forgive", "opened", "real", "rule_key", "single"]
 
 _things = Struct("dqqq")
 """Event time of the last thing, key of the counter, the thing, how often it was counted."""
@@ -20,10 +21,14 @@ KEY_BITS = (1 << 48) - 1
 """Of a key this much is a hash of what a rule counts by; above it stands the number of the rule."""
 MAX_RULES = 1 << 15
 """Far more names than there are rules; keys fit into 64 bits."""
+MAX_COUNTERS = 64
+"""Counters of one source; a source that needs more has long been found."""
 _numbers: dict[str, int] = {}
 
-Counters = bytes | dict[int, Counter] | None
-"""One thing counted, counters by key, or nothing counted yet. Keys and single things are hashes."""
+Counters = bytes | dict[int, Counter | bytes] | None
+"""One thing counted, counters by key, or nothing counted yet. Keys and things are hashes.
+
+A counter with one thing is bytes there too."""
 
 
 def rule_key(name: str) -> int:
@@ -35,38 +40,65 @@ def rule_key(name: str) -> int:
     return number << 48
 
 
-def single(counters: bytes | None, key: int, thing: int | None, time: float) -> bytes | None:
-    """Count an unproven thing as the only one of its source; None when it is not the only one.
+def single(counters: Counters, key: int, thing: int | None, time: float) -> Counters:
+    """Count an unproven thing as the only one of its counter; None when it is not the only one.
 
     ``thing`` is None where each thing is a new one.
     """
     if counters is None:
         return _things.pack(time, key, thing or 0, 1)
-    _, only, counted, total = _things.unpack(counters)
-    if only != key or thing is None or counted != thing:
+    if isinstance(counters, bytes):
+        only = _things.unpack(counters)[1]
+        if only != key:
+            return {only: counters, key: _things.pack(time, key, thing or 0, 1)}
+        return _again(counters, thing, time)
+    held = counters.get(key)
+    again: bytes | None = None
+    if isinstance(held, bytes):
+        again = _again(held, thing, time)
+    elif held is None and len(counters) < MAX_COUNTERS:
+        again = _things.pack(time, key, thing or 0, 1)
+    if again is None:
         return None
-    return _things.pack(time, key, thing, total + 1)
+    counters[key] = again
+    return counters
 
 
-def opened(counters: Counters) -> dict[int, Counter]:
-    """The same as real counters."""
+def _again(held: bytes, thing: int | None, time: float) -> bytes | None:
+    """The same thing once more; None when it is another one."""
+    _, key, counted, total = _things.unpack(held)
+    return None if thing is None or counted != thing else _things.pack(time, key, thing, total + 1)
+
+
+def opened(counters: Counters) -> dict[int, Counter | bytes]:
+    """The same by key."""
     if counters is None:
         return {}
     if isinstance(counters, dict):
         return counters
-    time, key, thing, total = _things.unpack(counters)
+    return {_things.unpack(counters)[1]: counters}
+
+
+def real(held: Counter | bytes) -> Counter:
+    """A counter in place of the bytes of one thing."""
+    if not isinstance(held, bytes):
+        return held
+    time, _, thing, total = _things.unpack(held)
     window = Window()
     window.total = total
     window.add_first(thing, time)
-    return {key: window}
+    return window
 
 
-def forgive(counters: bytes | dict[int, Counter], key: int, thing: int) -> Counters:
+def forgive(counters: bytes | dict[int, Counter | bytes], key: int, thing: int) -> Counters:
     """Take a thing out of a counter again; gives what is left of the counters."""
     if isinstance(counters, dict):
-        counter = counters.get(key)
-        if counter is not None:
-            counter.forgive(thing)
+        held = counters.get(key)
+        if isinstance(held, bytes):
+            if _things.unpack(held)[2] == thing:
+                del counters[key]
+        elif held is not None:
+            held.forgive(thing)
         return counters
     _, only, counted, _ = _things.unpack(counters)
     return None if only == key and counted == thing else counters

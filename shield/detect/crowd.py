@@ -8,12 +8,16 @@ A source takes part with ``each`` things of its own.
 
 from __future__ import annotations
 
+from struct import Struct
+
+from shield.detect.shape import campaign_of
+from shield.sip.message import Request
 from shield.sip.recent import RecentMap
 
 __all__ = ["Crowd", "Crowds", "Member"]
 
 MAX_CROWDS = 65_536
-"""Targets at a time; each costs 200 bytes until a second thing happens to it."""
+"""Targets at a time; each costs 150 bytes until a second source comes."""
 MAX_THINGS = 512
 """Things that one crowd remembers, the latest: more than any rule needs, and little to keep."""
 MAX_ALL_THINGS = 100_000
@@ -30,7 +34,7 @@ class Member:
         "campaign", "proofs", "proven", "proven_alert", "quiet_until", "things", "time",
     )  # fmt: skip
 
-    def __init__(self, campaign: bytes) -> None:
+    def __init__(self) -> None:
         self.things = 0
         self.proven = 0
         """How many of them prove the address."""
@@ -39,7 +43,8 @@ class Member:
         """Event time of its last thing."""
         self.quiet_until = 0.0
         self.proven_alert = False
-        self.campaign = campaign
+        self.campaign = b""
+        """Of the first message that was at hand; empty of one who was alone with the target then."""
 
 
 class Crowd:
@@ -60,8 +65,8 @@ class Crowd:
         """All that take part have been accused; from now on one by one."""
 
     def add(
-        self, client: bytes, thing: int, time: float, *, proofs: int, proven: bool, each: int,
-        find_time: float, campaign: bytes,
+        self, client: bytes, thing: int, time: float, proofs: int, proven: int, *, each: int,
+        find_time: float,
     ) -> Member | None:  # fmt: skip
         """Count a thing; gives its source, or None when another source has shown it before."""
         self._expire(time - find_time, each)
@@ -73,7 +78,7 @@ class Crowd:
             self._forget(next(iter(self._things)), each)
         member = self.members.get(client)
         if member is None:
-            member = self.members[client] = Member(campaign)
+            member = self.members[client] = Member()
         if known is None:
             member.things += 1
             self.ready += member.things == each
@@ -81,7 +86,7 @@ class Crowd:
             self.proven += 1
             member.proven += 1
             self.proven_ready += member.proven == each
-        self._things[thing] = (client, time, proven or bool(known and known[2]))
+        self._things[thing] = (client, time, bool(proven or (known and known[2])))
         member.time = max(member.time, time)
         member.proofs |= proofs
         return member
@@ -116,53 +121,61 @@ class Crowd:
             del self.members[client]
 
 
-_Single = tuple[bytes, int, float, int, bool, bytes]
-"""Source, thing, time, proofs, whether they prove it, campaign: all that happened to most targets."""
+_single = Struct("qdBB")
+"""Thing, time, proofs, whether they prove the source; its address follows."""
 
 
 class Crowds:
-    """All crowds by key; bounded in number, in things, and in time."""
+    """All crowds by key; bounded in number, in things, and in time.
+
+    Where one source is alone with a target only its latest thing is kept, as bytes: nothing can be
+    complete before a second one comes, and of forged addresses each makes a target.
+    """
 
     def __init__(self) -> None:
-        self._crowds: RecentMap[int, Crowd | _Single] = RecentMap(MAX_CROWDS, CROWD_TIME)
+        self._crowds: RecentMap[int, Crowd | bytes] = RecentMap(MAX_CROWDS, CROWD_TIME)
         self._things = 0
 
     def add(
         self, key: int, client: bytes, thing: int, time: float, *, proofs: int, proven: bool,
-        each: int, find_time: float, campaign: bytes, alone: bool,
+        each: int, find_time: float, alone: bool, request: Request | None = None,
     ) -> tuple[Crowd, Member] | None:  # fmt: skip
         """Count a thing for a target; None when that cannot complete anything.
 
-        ``alone``: one thing is enough for this rule, so the first one needs a crowd at once.
+        ``alone``: one source is enough for this rule.
         """
         self._things += 1
         if self._things > MAX_ALL_THINGS:
             self._crowds.turn()
             self._things = 0
         crowd = self._crowds.get(key)
-        if crowd is None or isinstance(crowd, tuple):
-            if not alone and (crowd is None or (crowd[0] == client and crowd[1] == thing)):
-                self._crowds.put(key, (client, thing, time, proofs, proven, campaign))
+        if not isinstance(crowd, Crowd):
+            if not alone and (crowd is None or crowd[_single.size :] == client):
+                self._crowds.put(key, _single.pack(thing, time, proofs, proven) + client)
                 return None
             first, crowd = crowd, Crowd()
-            if isinstance(first, tuple):
+            if first is not None:
                 crowd.add(
-                    first[0], first[1], first[2], proofs=first[3], proven=first[4], each=each,
-                    find_time=find_time, campaign=first[5],
-                )  # fmt: skip
+                    first[_single.size :], *_single.unpack_from(first), each=each, find_time=find_time
+                )
         self._crowds.put(key, crowd)
-        member = crowd.add(
-            client, thing, time, proofs=proofs, proven=proven, each=each, find_time=find_time,
-            campaign=campaign,
-        )  # fmt: skip
-        return None if member is None else (crowd, member)
+        member = crowd.add(client, thing, time, proofs, proven, each=each, find_time=find_time)
+        if member is None:
+            return None
+        if not member.campaign:
+            member.campaign = campaign_of(request) or b""
+        return crowd, member
 
     def forgive(self, key: int, client: bytes, thing: int | None, each: int) -> None:
         """A success of this source at this target: take the thing, or all of its things, out again."""
         crowd = self._crowds.get(key)
         if isinstance(crowd, Crowd):
             crowd.forgive(client, thing, each)
-        elif crowd is not None and crowd[0] == client and thing in (None, crowd[1]):
+        elif (
+            crowd is not None
+            and crowd[_single.size :] == client
+            and thing in (None, _single.unpack_from(crowd)[0])
+        ):
             self._crowds.pop(key)
 
     def tick(self, time: float) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from shield.detect.alert import Alert
 from shield.detect.campaigns import Campaigns
-from shield.detect.counters import forgive, opened, single
+from shield.detect.counters import MAX_COUNTERS, forgive, opened, real, single
 from shield.detect.evidence import EvidenceStore
 from shield.detect.fits import fits, key_of
 from shield.detect.plan import Plan, make_plan
@@ -28,10 +28,8 @@ from shield.sip.event import Kind, SipEvent
 from shield.sip.message import METHODS
 from shield.sip.servers import Servers
 
-__all__ = ["Engine", "EngineStats"]
+__all__ = ["MAX_COUNTERS", "Engine", "EngineStats"]
 
-MAX_COUNTERS = 64
-"""Counters of one source; a source that needs more has long been found."""
 GOOD_TIME = 8
 """A network is taken as good for so many times ``trust_time`` after a success in it: then the trust of
 the most trusted source has faded too (MAX_CREDIT is some seven half-lives)."""
@@ -107,8 +105,12 @@ class Engine:
             return NOTHING
         alerts: Sequence[Alert] = NOTHING
         for rule in rules:
+            # Who was accused a moment ago needs no crowd to be found; and an attacker sends much.
+            if not rule.by_client and time < record.accused:
+                continue
             found = self._judge(rule, event, record)
             if found:
+                record.accused = time + QUIET_TIME
                 alerts = (*alerts, *self._told(found))
         return alerts
 
@@ -223,7 +225,7 @@ class Engine:
         """Count what fits a rule; gives the alert that it completes."""
         held = record.counters
         counter = held.get(key) if isinstance(held, dict) else None
-        if counter is None:
+        if counter is None or isinstance(counter, bytes):
             if limit > 1 and not proven and _counted_alone(rule, record, key, distinct, event.time):
                 self.evidence.add(event, note(rule, event, marks))
                 return NOTHING
@@ -259,12 +261,11 @@ class Engine:
 
     def _counter(self, rule: Rule, key: int, record: SourceRecord) -> Counting | None:
         record.counters = counters = opened(record.counters)
-        found = counters.get(key)
-        if found is None:
-            if len(counters) >= MAX_COUNTERS:
-                self.stats.counters_full += 1
-                return None
-            found = counters[key] = _COUNTERS[rule.algorithm]()
+        held = counters.get(key)
+        if held is None and len(counters) >= MAX_COUNTERS:
+            self.stats.counters_full += 1
+            return None
+        counters[key] = found = _COUNTERS[rule.algorithm]() if held is None else real(held)
         return found
 
     def _forgive(self, event: SipEvent, record: SourceRecord) -> None:
@@ -290,10 +291,9 @@ _COUNTERS: dict[str, type[Counting]] = {"window": Window, "bucket": Bucket, "sco
 
 def _counted_alone(rule: Rule, record: SourceRecord, key: int, thing: int | None, time: float) -> bool:
     """Count an unproven thing in little memory, if it is the only one of its source; one is no alert."""
-    held = record.counters
-    if isinstance(held, dict) or rule.algorithm != "window":
+    if rule.algorithm != "window":
         return False
-    counters = single(held, key, thing, time)
+    counters = single(record.counters, key, thing, time)
     if counters is None:
         return False
     record.counters = counters
@@ -313,9 +313,9 @@ def _full_tier(
     for limit, find_time in rule.tiers:
         if counter.kept >= limit:
             since = min(find_time, time - record.credit_time) if record.credit_time else find_time
-            count, proofs = counter.counts(time, since)
+            count = counter.count(time, since)
             if count >= limit:
-                return count, proofs, limit, find_time
+                return count, counter.proven(time, since), limit, find_time
     return None
 
 

@@ -21,10 +21,14 @@ class EvidenceStore:
     """The last few counted messages of each suspicious source."""
 
     def __init__(self) -> None:
+        self._last: SipEvent | None = None
         self._kept: RecentMap[bytes, tuple[_Kept, ...]] = RecentMap(MAX_SOURCES, KEEP_TIME)
 
     def add(self, event: SipEvent, note: str) -> None:
-        """Keep the request of an event."""
+        """Keep the request of an event, once, however many rules count it."""
+        if event is self._last:
+            return
+        self._last = event
         head = event.request.head if event.request is not None else event.payload
         kept = self._kept.get(event.client) or ()
         self._kept.put(

@@ -23,8 +23,8 @@ Field = Callable[[SipEvent], bytes | None]
 TAIL_DIGITS = 7
 """Numbers that end in the same seven digits are one subscriber dialled with different prefixes."""
 MIN_RANDOM = 8
-"""A Call-ID has a random part, and many phones write their address behind it (RFC 2543 asked for it): that
-changes when they move. Shorter ones are no random part and count with what follows."""
+"""A Call-ID has a random part, and many phones write their address behind it (RFC 2543 asked for it):
+that changes when they move. Shorter ones are no random part and count with what follows."""
 _SEPARATORS = b"-.() "
 MAX_TARGETS = 1_024
 """Servers whose address is remembered as text: writing it costs as much as everything else of a rule."""

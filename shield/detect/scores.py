@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from shield.detect.counters import KEY_BITS, opened
+from shield.detect.counters import KEY_BITS, opened, real
 from shield.detect.rule import Mark, Rule
 from shield.detect.sources import SourceRecord
 from shield.durations import format_duration
@@ -49,10 +49,11 @@ def standing(
     """What every counting rule has against a source now, the nearest to its limit first."""
     named = {rule.key: rule for rule in rules if rule.max_retry > 1}
     found: dict[str, dict[str, Any]] = {}
-    for key, counter in opened(record.counters).items():
+    for key, held in opened(record.counters).items():
         rule = named.get(key & ~KEY_BITS)
         if rule is None:
             continue
+        counter = real(held)
         windows = [(rule.max_retry * (rule.trusted_factor if trusted else 1), rule.find_time)]
         windows += () if trusted else rule.tiers
         for limit, find_time in windows:

@@ -21,8 +21,8 @@ class SourceRecord:
     """One client address."""
 
     __slots__ = (
-        "_before", "_minute", "_now", "counters", "credit", "credit_time", "crowded", "first_seen",
-        "last_seen", "messages", "progress_time", "refused",
+        "_before", "_minute", "_now", "accused", "counters", "credit", "credit_time", "crowded",
+        "first_seen", "last_seen", "messages", "progress_time", "refused",
     )  # fmt: skip
 
     def __init__(self, time: float) -> None:
@@ -35,6 +35,7 @@ class SourceRecord:
         self.progress_time = 0.0
         self.counters: Counters = None
         self.crowded = False  # whether some crowd counts it too
+        self.accused = 0.0
         # Counted from first_seen: small numbers are no objects of their own.
         self._minute = 0
         self._now = 0

@@ -14,7 +14,6 @@ from dataclasses import replace
 from shield.detect.alert import Alert, Proof
 from shield.detect.crowd import Crowd, Crowds, Member
 from shield.detect.evidence import EvidenceStore
-from shield.detect.fields import FIELDS
 from shield.detect.prefixes import Neighbours, prefix
 from shield.detect.report import PROGRESS_TIME, QUIET_TIME, crowd_details, make_alert
 from shield.detect.rule import Mark, Rule
@@ -57,8 +56,7 @@ class Together:
         thing = distinct if distinct is not None else hash((event.client, record.messages, event.kind))
         found = self.crowds.add(
             key, event.client, thing, event.time, proofs=event.proofs, proven=proven, each=rule.each,
-            find_time=rule.find_time, campaign=FIELDS["campaign"](event) or b"",
-            alone=rule.max_retry == 1,
+            find_time=rule.find_time, alone=rule.sources == 1, request=event.request,
         )  # fmt: skip
         if found is None:
             return ()
@@ -104,6 +102,9 @@ class Together:
         if record is None or (rule.exempt_trusted and record.trusted(event.time, self.trust_time)):
             return None
         member.quiet_until, member.proven_alert = event.time + QUIET_TIME, proven
+        campaign = member.campaign
+        if "campaign" in rule.group:
+            campaign = base.campaign.encode()
         return replace(
             base,
             time=member.time,
@@ -115,7 +116,7 @@ class Together:
             repeated=event.time - record.progress_time > PROGRESS_TIME,
             sources=crowd.ready,
             details=crowd_details(
-                rule, event, base.details if client == event.client else (), crowd.ready, member.campaign
+                rule, event, base.details if client == event.client else (), crowd.ready, campaign
             ),
             evidence=self._evidence.of(client),
         )

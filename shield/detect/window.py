@@ -7,53 +7,29 @@ ban never rests on evidence that could be forged.
 
 from __future__ import annotations
 
-from array import array
+from struct import Struct
 
 __all__ = ["Bucket", "Counter", "Score", "Window"]
 
-
-class _Latest:
-    """The latest different things and when, 16 bytes for each: a suspect has some windows of ten."""
-
-    __slots__ = ("keys", "times")
-
-    def __init__(self) -> None:
-        self.keys = array("q")
-        self.times = array("d")
-
-    def put(self, key: int, time: float, keep: int) -> None:
-        keys, times = self.keys, self.times
-        if key in keys:
-            self.drop(key)
-        keys.append(key)
-        times.append(time)
-        if len(keys) > keep:
-            del keys[:-keep]
-            del times[:-keep]
-
-    def drop(self, key: int) -> None:
-        at = self.keys.index(key)
-        del self.keys[at]
-        del self.times[at]
-
-    def within(self, time: float, find_time: float) -> int:
-        times = self.times
-        if not times or time - times[0] <= find_time:
-            return len(times)
-        return sum(time - then <= find_time for then in times)
+_entry = Struct("qd")
+"""Key and time."""
+_KEY, _SIZE = 8, _entry.size
 
 
 class Window:
     """Counts distinct keys seen within ``find_time`` seconds; exact, at most ``limit`` keys kept.
 
-    Keys are hashes. For plain counting the caller gives a new key each time.
+    Keys are hashes, 16 bytes with their times: a suspect has some windows of ten. For plain counting the
+    caller gives a new key each time.
     """
 
-    __slots__ = ("_proven", "_seen", "proven_alert", "quiet_until", "total")
+    __slots__ = ("_certain", "_seen", "proven_alert", "quiet_until", "total")
 
     def __init__(self) -> None:
-        self._seen = _Latest()
-        self._proven: _Latest | None = None
+        self._seen = b""
+        """Entries, the latest last. As bytes they are searched and cut without an object for each."""
+        self._certain = self._seen
+        """The proven ones; the same bytes while all of them are."""
         self.quiet_until = 0.0
         """No further alert before this event time."""
         self.proven_alert = False
@@ -69,38 +45,60 @@ class Window:
         Neither number goes above ``limit``. More than these are remembered when ``keep`` says so.
         """
         self.total += 1
-        keep = max(keep, limit)
-        self._seen.put(key, time, keep)
+        entry, before, certain = _entry.pack(key, time), self._seen, self._certain
+        most = _SIZE * (limit if limit > keep else keep)  # noqa: FURB136 - no call for each message
+        self._seen = seen = _added(before, entry, most)
         if proven:
-            if self._proven is None:
-                self._proven = _Latest()
-            self._proven.put(key, time, keep)
-        count, proofs = self.counts(time, find_time)
-        return min(count, limit), min(proofs, limit)
+            self._certain = certain = seen if certain is before else _added(certain, entry, most)
+        count = min(len(seen) // _SIZE, limit)
+        if time - _entry.unpack_from(seen)[1] > find_time:
+            count = min(self.count(time, find_time), limit)
+        if not certain:
+            return count, 0
+        return count, min(self.proven(time, find_time), limit)
 
     def add_first(self, key: int, time: float) -> None:
         """Take over a key that was counted elsewhere."""
-        self._seen.put(key, time, 1)
+        self._seen = _entry.pack(key, time)
 
     def forgive(self, key: int) -> None:
         """Take a key out again: what it stood for turned out well."""
-        for latest in (self._seen, self._proven):
-            if latest is not None and key in latest.keys:
-                latest.drop(key)
+        entry = _entry.pack(key, 0.0)[:_KEY]
+        seen = _without(self._seen, entry)
+        self._certain = seen if self._certain is self._seen else _without(self._certain, entry)
+        self._seen = seen
 
     def count(self, time: float, find_time: float) -> int:
         """Keys within find_time before ``time``."""
-        return self._seen.within(time, find_time)
+        return sum(time - then <= find_time for _, then in _entry.iter_unpack(self._seen))
 
-    def counts(self, time: float, find_time: float) -> tuple[int, int]:
-        """Keys, and proven keys, within find_time before ``time``."""
-        proven = self._proven
-        return self._seen.within(time, find_time), proven.within(time, find_time) if proven else 0
+    def proven(self, time: float, find_time: float) -> int:
+        """The same of proven keys."""
+        return sum(time - then <= find_time for _, then in _entry.iter_unpack(self._certain))
 
     @property
     def kept(self) -> int:
         """Keys remembered, however old."""
-        return len(self._seen.keys)
+        return len(self._seen) // _SIZE
+
+
+def _added(seen: bytes, entry: bytes, most: int) -> bytes:
+    """The entries with one more as the latest, at most ``most`` bytes of them."""
+    key = entry[:_KEY]
+    if key in seen:
+        seen = _without(seen, key)
+    seen += entry
+    return seen if len(seen) <= most else seen[-most:]
+
+
+def _without(seen: bytes, key: bytes) -> bytes:
+    """The entries but that of ``key``; its bytes may also stand where no key does."""
+    at = seen.find(key)
+    while at >= 0:
+        if not at % _SIZE:
+            return seen[:at] + seen[at + _SIZE :]
+        at = seen.find(key, at + 1)
+    return seen
 
 
 class Bucket:

@@ -401,3 +401,30 @@ def test_what_was_taken_back_is_not_banned_by_an_alert_that_waits() -> None:
     ]
     assert {r.why for r in given[:2]} == {policy_module.TAKEN_BACK}
     rules.forget([Network.parse("192.0.2.1")])
+
+
+@pytest.mark.parametrize(("clean", "allowed", "value"), [
+    (True, (), "192.0.2.0/24"),
+    (False, (), "192.0.2.9"),
+    (True, ("192.0.2.77",), "192.0.2.9"),
+])  # fmt: skip
+def test_a_network_is_banned_only_if_nobody_in_it_is_good(
+    clean: bool, allowed: tuple[str, ...], value: str
+) -> None:
+    """Somebody who logged in, or an allowlisted neighbour, leaves the one source."""
+    allowlist = Allowlist(AllowlistSettings(entries=allowed))
+    made = Policy(PolicySettings(), allowlist, "node1", lambda _source: clean)
+    found = decided(made, alert("192.0.2.9", proven=True, length=24))
+    assert found is not None
+    assert str(found.network) == value
+
+
+def test_many_new_sources_of_one_crowd_are_a_forged_flood() -> None:
+    """Twenty addresses with one unproven message each within seconds: nobody knows who they are."""
+    made = policy()
+    crowd = [replace(alert(f"192.0.2.{number}", number / 10), sources=20) for number in range(1, 20)]
+    found = [decided(made, one) for one in crowd]
+    assert made.stats.floods == 1
+    assert found[9:] == [None] * 10
+    known = [replace(one, source=pack(f"198.51.100.{at}"), messages=9) for at, one in enumerate(crowd)]
+    assert all(decided(policy(), one) for one in known)

@@ -7,7 +7,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shield.detect.counters import Counters, forgive, opened, single
+from shield.detect.counters import MAX_COUNTERS, Counters, forgive, opened, real, single
 from shield.detect.window import Window
 
 FIND_TIME = 10.0
@@ -24,13 +24,14 @@ class Source:
         self, key: int, thing: int | None, time: float, *, proven: bool = False
     ) -> tuple[int, int]:
         """Count one thing."""
-        if not proven and not isinstance(self.counters, dict):
+        if not proven:
             alone = single(self.counters, key, thing, time)
             if alone is not None:
                 self.counters = alone
                 return 1, 0
         self.counters = held = opened(self.counters)
-        return _add(held.setdefault(key, Window()), thing, time, proven=proven)  # type: ignore[arg-type]
+        held[key] = counter = real(held[key]) if key in held else Window()
+        return _add(counter, thing, time, proven=proven)  # type: ignore[arg-type]
 
 
 def _add(window: Window, thing: int | None, time: float, *, proven: bool) -> tuple[int, int]:
@@ -75,7 +76,8 @@ def test_opened_counters_know_how_often_something_was_counted() -> None:
     source = Source()
     for time in (1.0, 2.0, 3.0):
         source.count(1, 2, time)
-    (window,) = opened(source.counters).values()
+    (held,) = opened(source.counters).values()
+    window = real(held)
     assert (window.total, window.count(3.0, FIND_TIME)) == (3, 1)
 
 
@@ -88,3 +90,25 @@ def test_only_what_was_counted_is_forgiven() -> None:
     assert forgive(source.counters, 2, 2) == source.counters
     assert forgive(source.counters, 1, 2) is None
     assert forgive({}, 1, 2) == {}
+
+
+def test_several_rules_that_counted_one_thing_stay_small() -> None:
+    """Each keeps its 65 bytes; only the one with a second thing gets a window."""
+    source = Source()
+    for key in (1, 2, 3):
+        source.count(key, 7, 3.0)
+    assert source.count(2, 8, 4.0) == (2, 0)
+    kinds = {key: isinstance(held, bytes) for key, held in opened(source.counters).items()}
+    assert kinds == {1: True, 2: False, 3: True}
+    assert forgive(opened(source.counters), 1, 7) == {
+        k: v for k, v in opened(source.counters).items() if k > 1
+    }
+
+
+def test_there_are_no_more_than_so_many_counters() -> None:
+    """The caller is told that there is no room."""
+    counters: Counters = None
+    for key in range(MAX_COUNTERS):
+        counters = single(counters, key, 1, 1.0)
+    assert len(opened(counters)) == MAX_COUNTERS
+    assert single(counters, MAX_COUNTERS, 1, 1.0) is None

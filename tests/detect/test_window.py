@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shield.detect.window import Bucket, Window
+from shield.detect.window import Bucket, Score, Window
 
 
 def put(
@@ -169,3 +169,31 @@ def test_time_that_goes_back_leaks_nothing() -> None:
 def test_a_new_counter_may_alert_at_once(counter: type[Window | Bucket]) -> None:
     """Nothing is silenced before the first alert."""
     assert (counter().quiet_until, counter().total) == (0.0, 0)
+
+
+def test_more_than_the_limit_is_remembered_for_tiers() -> None:
+    """The count stops at the limit, what longer windows need is there."""
+    window = Window()
+    for key in range(8):
+        found = window.add(key, float(key), proven=key > 3, limit=3, find_time=2.0, keep=6)
+    assert found == (3, 3)
+    assert (window.kept, window.count(7.0, 100.0), window.proven(7.0, 100.0)) == (6, 6, 4)
+    assert Window().proven(1.0, 1.0) == 0
+
+
+# Score
+
+
+def test_a_score_halves() -> None:
+    """Eight at once are one after three half-lives, and the new one."""
+    score = Score()
+    for _ in range(8):
+        put(score, None, 1.0, proven=True, limit=50)
+    assert put(score, None, 31.0, limit=50) == (2, 1)
+
+
+def test_steady_things_add_up_to_their_sum_and_no_further() -> None:
+    """One each half-life comes to two and not beyond, ten in a half-life to fourteen."""
+    slow, fast = Score(), Score()
+    assert max(put(slow, None, 1.0 + 10.0 * step, limit=50)[0] for step in range(100)) == 2
+    assert max(put(fast, None, 1.0 + step, limit=50)[0] for step in range(100)) == 14
