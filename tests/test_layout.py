@@ -26,6 +26,10 @@ WITHOUT_TEST = {
 """Source files that need no test file, and why."""
 
 TESTED_BY = {
+    "shield/detect/campaigns.py": "tests/detect/test_shape.py",
+    "shield/detect/fits.py": "tests/detect/test_engine.py",
+    "shield/detect/keys.py": "tests/rules/test_docs.py",
+    "shield/detect/table.py": "tests/detect/test_rule.py",
     "shield/firewall/nftables.py": "tests/firewall/test_backend.py",
     "shield/firewall/registry.py": "tests/firewall/test_settings.py",
     "shield/blocklist/journal_file.py": "tests/blocklist/test_journal.py",
