@@ -71,7 +71,18 @@ def _one_line_each(message: bytes) -> bytes:
     return b"\r\n".join((first, *out)) + blank + body
 
 
+def _twice(name: bytes, value: bytes) -> bytes:
+    """A second value of what may stand only once, before the first: which one counts differs."""
+    line = name + b":" + value
+    if name.lower() == b"user-agent":
+        return b"User-Agent: Linphone/5.1\r\n" + line
+    if name.lower() in {b"authorization", b"proxy-authorization"}:
+        return name + b": Basic eDp5\r\n" + line
+    return line
+
+
 SPELLINGS: dict[str, Spelling] = {
+    "twice": lambda message: _lines(_twice, message),
     "case": lambda message: _lines(_odd_case, message),
     "compact": lambda message: _lines(
         lambda name, value: _COMPACT.get(name.lower(), name) + b":" + value, message
@@ -215,7 +226,30 @@ def _over_tcp(
     return carry
 
 
-ATTACKERS_ONLY = {"tcp-decoys"}
+def _pipelined(messages: Sequence[Datagram]) -> Iterator[tuple[float, bytes]]:
+    """Three requests in one segment, then what the server says to them in another."""
+    waiting: dict[int, tuple[_Stream, list[bytes], list[bytes]]] = {}
+    time = 0.0
+    for each, stream, new in _streams(messages, 5060):
+        time = each.time
+        for data in stream.open() if new else []:
+            yield time, data
+        _, asked, answered = waiting.setdefault(id(stream), (stream, [], []))
+        if each.source == stream.one[0]:
+            if len(asked) == 3:
+                yield time, stream.segment(stream.one, b"".join(asked))
+                yield time, stream.segment(stream.other, b"".join(answered))
+                asked.clear()
+                answered.clear()
+            asked.append(each.payload)
+        else:
+            answered.append(each.payload)
+    for stream, asked, answered in waiting.values():
+        yield time, stream.segment(stream.one, b"".join(asked))
+        yield time, stream.segment(stream.other, b"".join(answered))
+
+
+ATTACKERS_ONLY = {"tcp-decoys", "tcp-pipelined"}
 """Carriers that no network makes of the messages of a good user."""
 
 _UPGRADE = (
@@ -273,6 +307,7 @@ CARRIERS: dict[str, Carrier] = {
     "tcp-tiny": _over_tcp(_pieces(7)),
     "tcp-inside-line-ends": _over_tcp(_inside_line_ends),
     "tcp-backwards": _over_tcp(_pieces(100), shuffle=True),
+    "tcp-pipelined": _pipelined,
     "tcp-decoys": _over_tcp(_pieces(100), decoys=True),
     "tcp-no-handshake": _over_tcp(_pieces(60000), handshake=False),
     "tcp-behind-keepalives": _over_tcp(_pieces(60000), keepalive=b"\r\n\r\n\r\n\r\n"),
