@@ -13,91 +13,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from shield.capture.source import Frame
-from shield.net import Datagram, unpack
-from tests.capture.tunnel_wire import TUNNELS
-from tests.capture.wire import ACK, SYN, ether, ip4, ip6, tcp, udp
+from shield.net import Datagram
+from tests.capture.wire import ACK, SYN, ether, tcp, udp
+from tests.dress_packets import PACKETS, packet
+from tests.dress_spelling import SPELLINGS
 
 __all__ = ["ATTACKERS_ONLY", "CARRIERS", "ODD_PORT", "PACKETS", "SPELLINGS", "dress"]
 
 ODD_PORT = 16384
 """Where phones have RTP."""
-
-# Spelling ------------------------------------------------------------------------------------------
-
-Spelling = Callable[[bytes], bytes]
-_COMPACT = {
-    b"via": b"v", b"from": b"f", b"to": b"t", b"call-id": b"i", b"contact": b"m", b"supported": b"k",
-    b"content-length": b"l", b"content-type": b"c", b"subject": b"s",
-}  # fmt: skip
-_LISTS = {b"via", b"route", b"record-route", b"contact", b"allow", b"supported"}
-
-
-def _lines(change: Callable[[bytes, bytes], bytes], message: bytes) -> bytes:
-    """Change each header line, given its name and value."""
-    head, blank, body = message.partition(b"\r\n\r\n")
-    first, *lines = head.split(b"\r\n")
-    changed = [change(*line.split(b":", 1)) if b":" in line else line for line in lines]  # type: ignore[arg-type]
-    return b"\r\n".join((first, *changed)) + blank + body
-
-
-def _odd_case(name: bytes, value: bytes) -> bytes:
-    odd = (chr(byte).upper() if at % 2 else chr(byte).lower() for at, byte in enumerate(name))
-    return "".join(odd).encode() + b":" + value
-
-
-def _folded(name: bytes, value: bytes) -> bytes:
-    # A folded CSeq is not answered by Kamailio, and so of no use to an attacker.
-    return name + b":" + (b"" if name.strip().lower() == b"cseq" else b"\r\n ") + value
-
-
-def _line_feeds(message: bytes) -> bytes:
-    head, blank, body = message.partition(b"\r\n\r\n")
-    return head.replace(b"\r\n", b"\n") + blank.replace(b"\r", b"") + body
-
-
-def _one_line_each(message: bytes) -> bytes:
-    """Header fields that may be lists (RFC 3261 section 7.3.1) in one line."""
-    head, blank, body = message.partition(b"\r\n\r\n")
-    first, *lines = head.split(b"\r\n")
-    seen: dict[bytes, int] = {}
-    out: list[bytes] = []
-    for line in lines:
-        name = line.partition(b":")[0].strip().lower()
-        if name in _LISTS and name in seen:
-            out[seen[name]] += b"," + line.partition(b":")[2]
-        else:
-            seen[name] = len(out)
-            out.append(line)
-    return b"\r\n".join((first, *out)) + blank + body
-
-
-def _twice(name: bytes, value: bytes) -> bytes:
-    """A second value of what may stand only once, before the first: which one counts differs."""
-    line = name + b":" + value
-    if name.lower() == b"user-agent":
-        return b"User-Agent: Linphone/5.1\r\n" + line
-    if name.lower() in {b"authorization", b"proxy-authorization"}:
-        return name + b": Basic eDp5\r\n" + line
-    return line
-
-
-SPELLINGS: dict[str, Spelling] = {
-    "twice": lambda message: _lines(_twice, message),
-    "case": lambda message: _lines(_odd_case, message),
-    "compact": lambda message: _lines(
-        lambda name, value: _COMPACT.get(name.lower(), name) + b":" + value, message
-    ),
-    "lists": _one_line_each,
-    "blanks": lambda message: _lines(lambda name, value: name + b" \t:" + b"  " + value, message),
-    "no-blanks": lambda message: _lines(lambda name, value: name + b":" + value.strip(), message),
-    "folded": lambda message: _lines(_folded, message),
-    "line-feeds": _line_feeds,
-    "leading-empty-lines": lambda message: b"\r\n\r\n\r\n" + message,
-}
-"""In the order in which they can be put over each other."""
-
-
-# What carries it ------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -132,22 +56,6 @@ class _Stream:
             self.segment(self.other, b"", SYN | ACK),
             self.segment(self.one, b""),
         ]
-
-
-_count = iter(range(1 << 62))
-
-
-def packet(source: bytes, destination: bytes, protocol: int, body: bytes) -> bytes:
-    """An IP packet with an identification of its own; the checksum of UDP or TCP is right."""
-    at = 6 if protocol == 17 else 16
-    head = source + destination + struct.pack("!HH", protocol, len(body))
-    summed = head + body + bytes(len(body) % 2)
-    body = (
-        body[:at] + struct.pack("!H", 0xFFFF - int.from_bytes(summed, "big") % 0xFFFF) + body[at + 2 :]
-    )
-    if len(source) == 16:
-        return ip6(body, protocol, unpack(source), unpack(destination))
-    return ip4(body, protocol, unpack(source), unpack(destination), ident=next(_count) & 0xFFFF)
 
 
 Cut = Callable[[bytes], list[bytes]]
@@ -314,78 +222,6 @@ CARRIERS: dict[str, Carrier] = {
     "websocket": _over_websocket(),
     "websocket-in-parts": _over_websocket(parts=5),
     "websocket-deflate": _over_websocket(deflate=True, parts=2),
-}
-
-# What becomes of the packets --------------------------------------------------------------------------
-
-Packets = Callable[[bytes], list[bytes]]
-
-
-def _fragments(data: bytes, size: int) -> list[bytes]:
-    """The pieces of a packet, each of ``size`` bytes (8 times something); a piece gives smaller ones."""
-    if data[0] >> 4 == 6:
-        return _fragments6(data, size)
-    size_of_header = (data[0] & 15) * 4
-    header, body = data[:size_of_header], data[size_of_header:]
-    place = data[6] << 8 | data[7]
-    ident = header[4:6] if place else struct.pack("!H", next(_count) & 0xFFFF)
-    out = []
-    for at in range(0, len(body), size):
-        piece, more = body[at : at + size], at + size < len(body)
-        here = struct.pack("!H", (place + at // 8) | more << 13)
-        length = struct.pack("!H", len(header) + len(piece))
-        out.append(header[:2] + length + ident + here + header[8:] + piece)
-    return out
-
-
-def _fragments6(data: bytes, size: int) -> list[bytes]:
-    """Only the sender makes them (RFC 8200 section 4.5), so a piece stays as it is."""
-    header, body = data[:40], data[40:]
-    if header[6] == 44:
-        return [data]
-    ident = next(_count) & 0xFFFFFFFF
-    out = []
-    for at in range(0, len(body), size):
-        piece, more = body[at : at + size], at + size < len(body)
-        extra = struct.pack("!BxHI", header[6], at | more, ident) + piece
-        out.append(header[:4] + struct.pack("!HB", len(extra), 44) + header[7:] + extra)
-    return out
-
-
-def _overlapping(data: bytes) -> list[bytes]:
-    """Each piece after the first comes twice: with other bytes first, and with the right ones."""
-    pieces = _fragments(data, 64)
-    if len(pieces) < 2:
-        return pieces
-    start = 48 if data[0] >> 4 == 6 else (data[0] & 15) * 4
-    decoys = [each[:start] + b"x" * (len(each) - start) for each in pieces]
-    return [one for pair in zip(decoys[1:-1], pieces[1:-1], strict=True) for one in pair] + [
-        pieces[0],
-        *pieces[1:][-1:],
-    ]
-
-
-def _with_options(data: bytes) -> list[bytes]:
-    """IPv4 options that do nothing; six IPv6 headers of destination options that do nothing."""
-    if data[0] >> 4 == 6:
-        extra = b"\x3c\0\x01\x04\0\0\0\0" * 5 + data[6:7] + b"\0\x01\x04\0\0\0\0"
-        length = struct.pack("!H", len(data) - 40 + len(extra))
-        return [data[:4] + length + b"\x3c" + data[7:40] + extra + data[40:]]
-    start = (data[0] & 15) * 4
-    if start > 50:
-        return [data]
-    length = struct.pack("!H", len(data) + 8)
-    return [bytes((data[0] + 2,)) + data[1:2] + length + data[4:start] + b"\1" * 8 + data[start:]]
-
-
-PACKETS: dict[str, Packets] = {
-    "options": _with_options,
-    "fragments": lambda data: _fragments(data, 64),
-    "confetti": lambda data: _fragments(data, 8),
-    "fragments-backwards": lambda data: _fragments(data, 64)[::-1],
-    "fragments-twice": lambda data: [one for each in _fragments(data, 64) for one in (each, each)],
-    "overlapping": _overlapping,
-    **{name: lambda data, into=into: [into(data)] for name, into in TUNNELS.items()},
 }
 
 

@@ -81,6 +81,9 @@ class Connection:
                 self._errors["tcp_stray"] += 1
                 return
             self._emit(1 - index, peer.skip_hole(), out)
+        if segment.urgent:
+            self._errors["tcp_urgent"] += 1
+            side.urge(start + segment.urgent - 1)
         if segment.payload:
             self._emit(index, side.data(start, segment.payload), out)
         if flags & FIN:

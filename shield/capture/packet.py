@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 TCP, UDP = 6, 17
+URG: Final = 32
 _ICMP = frozenset((1, 58))
 _TUNNELS = frozenset((4, 41, 47))
 """IP in IP, IPv6 in IP, GRE."""
@@ -39,7 +40,7 @@ _FRAGMENT: Final = 44
 _MAPPED = bytes(10) + b"\xff\xff"
 
 _ports_length = Struct("!HHH").unpack_from
-_tcp_fields = Struct("!HHIIBB").unpack_from
+_tcp_fields = Struct("!HHIIBB4xH").unpack_from
 _ipv6_fragment = Struct("!BxHI").unpack_from
 
 _BAD_IP = Reject("errors", "bad_ip_length")
@@ -71,6 +72,8 @@ class TcpSegment(NamedTuple):
     acknowledgment: int
     flags: int
     payload: bytes
+    urgent: int = 0
+    """Number of the payload's byte that is urgent, from 1; 0 when none is."""
 
 
 class Fragment(NamedTuple):
@@ -190,7 +193,9 @@ def read_transport(  # noqa: PLR0911 - one return for each thing that can be wro
     if protocol == TCP:
         if len(body) < 20:
             return _BAD_TCP
-        source_port, destination_port, sequence, acknowledgment, offset, flags = _tcp_fields(body)
+        source_port, destination_port, sequence, acknowledgment, offset, flags, urgent = _tcp_fields(
+            body
+        )
         start = (offset >> 4) * 4
         if not 20 <= start <= len(body):
             return _BAD_TCP
@@ -203,6 +208,7 @@ def read_transport(  # noqa: PLR0911 - one return for each thing that can be wro
             acknowledgment,
             flags,
             body[start:],
+            urgent if flags & URG else 0,
         )
     return _read_other(source, destination, protocol, body)
 

@@ -33,7 +33,7 @@ class Side:
     """Puts segments in order and feeds them to the reader chosen for this direction."""
 
     __slots__ = (
-        "_choose", "_errors", "_fin", "_head", "_late", "_reader", "_replay", "_waiting",
+        "_choose", "_errors", "_fin", "_head", "_late", "_reader", "_replay", "_urgent", "_waiting",
         "_waiting_bytes", "closed", "lost", "numbers",
     )  # fmt: skip
 
@@ -52,6 +52,8 @@ class Side:
         self._late: list[tuple[int, bytes]] = []
         """Copies that lost against a waiting segment."""
         self._replay = Replay()
+        self._urgent: list[int] = []
+        """Sequence numbers of urgent bytes to come."""
         self._fin: int | None = None
         """Sequence number at which the stream ends."""
 
@@ -87,6 +89,15 @@ class Side:
         messages = self._copy(sequence, payload[:-offset]) if offset else []
         messages += self._deliver(payload[-offset:])
         return messages + self._drain() if self._waiting else messages
+
+    def urge(self, sequence: int) -> None:
+        """Hear of an urgent byte: servers that do not ask for it in line never read it.
+
+        That is how BSD sockets have it since before RFC 6093, and no SIP client sends any; to leave it
+        in the stream would let an attacker spell a header otherwise for the sensor than for the server.
+        """
+        if len(self._urgent) < MAX_WAITING:
+            self._urgent.append(sequence & 0xFFFFFFFF)
 
     def finish(self, end: int) -> list[bytes]:
         """Take a FIN at ``end``; it counts where the data ends or when that is reached."""
@@ -207,7 +218,9 @@ class Side:
         if not fresh or self.closed:
             return []
         acked = numbers.acked is not None and distance(numbers.acked, numbers.next or 0) >= 0
-        numbers.next = ((numbers.next or 0) + len(fresh)) & 0xFFFFFFFF
+        start, numbers.next = numbers.next or 0, ((numbers.next or 0) + len(fresh)) & 0xFFFFFFFF
+        if self._urgent:
+            fresh = self._without_urgent(start, fresh)
         if self._reader is None:
             self._head = (self._head + fresh).lstrip(b"\r\n")
             if len(self._head) < HEAD:
@@ -222,6 +235,13 @@ class Side:
                 self._replay.settle(before)
             messages += self._replay.deliver(fresh, messages)
         return messages + self.close() if numbers.next == self._fin else messages
+
+    def _without_urgent(self, start: int, fresh: bytes) -> bytes:
+        """Take the urgent bytes out of a stretch that begins at ``start``; forget those before it."""
+        places = {distance(sequence, start) for sequence in self._urgent}
+        size = len(fresh)
+        self._urgent = [each for each in self._urgent if distance(each, start) >= size]
+        return bytes(byte for at, byte in enumerate(fresh) if at not in places)
 
     def _lose(self) -> None:
         self.lost = True

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from shield.capture.link import BAD_VERSION, NOT_IP, TRUNCATED, Reject
-from shield.capture.packet import Fragment, Packet, TcpSegment, UdpPacket, read_transport
+from shield.capture.packet import URG, Fragment, Packet, TcpSegment, UdpPacket, read_transport
 from shield.net import pack
 
 __all__ = ["Budget", "dissect"]
@@ -160,8 +160,9 @@ def _transport(  # noqa: PLR0917 - the parts of one IP header
         if not 20 <= start <= len(body):
             return _BAD_TCP
         flags, payload = int(layer.flags) & 0xFF, body[start:]
+        urgent = layer.urgptr if flags & URG else 0
         return TcpSegment(
-            source, layer.sport, destination, layer.dport, layer.seq, layer.ack, flags, payload
+            source, layer.sport, destination, layer.dport, layer.seq, layer.ack, flags, payload, urgent
         )
     answer = read_transport(source, destination, protocol, body)
     return NOT_IP if isinstance(answer, Reject) and answer.counter == "slow" else answer

@@ -226,3 +226,11 @@ def test_pretended_tls_hides_nothing() -> None:
     target, _ = connection()
     out = play(target, *handshake(), segment(b"\x16\x03\x01\r\n" + M + N, seq=101, ack=9001))
     assert payloads(out) == [M, N]
+
+
+def test_an_urgent_byte_is_counted_and_left_out() -> None:
+    """As the server's socket does (RFC 6093 section 2)."""
+    target, errors = connection()
+    dressed = segment(M[:5] + b"X" + M[5:], seq=101, ack=9001, flags=ACK | 32)._replace(urgent=6)
+    assert payloads(play(target, *handshake(), dressed)) == [M]
+    assert errors == {"tcp_urgent": 1}

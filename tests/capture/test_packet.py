@@ -58,13 +58,23 @@ def test_ipv4_options_are_stepped_over() -> None:
 
 def test_length_zero_means_the_rest() -> None:
     """A packet captured before segmentation offload has no length yet."""
-    assert read_ip(ip4(tcp(b"abc"), 6, total=0), 0)[-1] == b"abc"
+    got = read_ip(ip4(tcp(b"abc"), 6, total=0), 0)
+    assert isinstance(got, TcpSegment)
+    assert got.payload == b"abc"
 
 
 def test_tcp_fields() -> None:
     """Sequence numbers, flags and data behind the options."""
     got = read_ip(ip4(tcp(b"abc", seq=7, ack=9, flags=0x18), 6), 0)
     assert got == TcpSegment(pack(CLIENT), 5062, pack(SERVER), 5060, 7, 9, 0x18, b"abc")
+
+
+def test_the_urgent_pointer_counts_with_its_flag_only() -> None:
+    """Without URG the field means nothing (RFC 9293 section 3.1)."""
+    body = tcp(b"abc", flags=0x38)
+    body = body[:18] + b"\0\2" + body[20:]
+    got = [read_ip(ip4(each, 6), 0) for each in (body, body[:13] + b"\x18" + body[14:])]
+    assert [each.urgent for each in got if isinstance(each, TcpSegment)] == [2, 0]
 
 
 def test_fragments() -> None:

@@ -229,3 +229,25 @@ def test_mute_says_nothing() -> None:
     assert mute.held() == 0
     mute.rebase(1)
     assert mute.close() == []
+
+
+@pytest.mark.parametrize("cuts", [(), (9,), (8, 9), (9, 10), (20,)])
+def test_an_urgent_byte_is_not_part_of_the_stream(cuts: tuple[int, ...]) -> None:
+    """The server does not read it, so a header is what it is without it; however segments are cut."""
+    one, _ = side()
+    dressed = E[:9] + b"X" + E[9:]
+    one.urge(1009)
+    edges = [0, *cuts, len(dressed)]
+    parts = [(at, dressed[at:end]) for at, end in pairwise(edges)]
+    assert [m for at, part in parts for m in one.data(1000 + at, part)] == [E]
+    one.urge(1003)
+    assert one.data(1000 + len(dressed), A) == [A]
+    assert not one._urgent
+
+
+def test_urgent_bytes_behind_a_hole_are_remembered() -> None:
+    """They are taken out when their segment is delivered."""
+    one, _ = side()
+    one.urge(1000 + len(A))
+    assert one.data(1000 + len(A), b"!" + E) == []
+    assert one.data(1000, A) == [A, E]
