@@ -7,6 +7,7 @@ all maps stay equal, and does nothing with it.
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, NamedTuple
 
 from shield.blocklist.allowlist import MAX_REASON
@@ -27,6 +28,7 @@ __all__ = [
     "ban_key",
     "ban_value",
     "banned_network",
+    "end_of",
     "read_allow",
     "read_ban",
     "vote_key",
@@ -150,6 +152,14 @@ def read_ban(network: Network, value: bytes, origin: str, until: float) -> Decis
         raise RemoteError("value")
     kind = Proof.PROVEN if proof == _PROVEN else Proof.UNPROVEN
     return Decision(network, scenario, origin, kind, time, until, duration, id_, reason, "ban", repeats)
+
+
+def end_of(key: bytes, value: bytes) -> float:
+    """Wall time at which a ban or vote ends by what its writer decided; infinite for anything else."""
+    if key[0] not in (BAN, VOTE):
+        return inf
+    _, _, time, duration, *_ = _fields(value, 7)
+    return float(time + duration) if _is_time(time) and _is_time(duration) else inf
 
 
 def allow_value(reason: str, time: float, *, endless: bool) -> bytes:

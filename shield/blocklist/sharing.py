@@ -25,7 +25,7 @@ from shield.blocklist.owners import Owners
 from shield.blocklist.policy import Policy
 from shield.blocklist.shared_allow import SharedAllow
 from shield.blocklist.shared_bans import SharedBans
-from shield.blocklist.shared_record import ALLOW, BAN, VOTE, banned_network
+from shield.blocklist.shared_record import ALLOW, BAN, VOTE, banned_network, end_of
 from shield.blocklist.shared_store import SharedStore
 from shield.blocklist.sharing_host import Host, SharingStats
 from shield.blocklist.sharing_settings import SharingSettings
@@ -77,6 +77,7 @@ class Sharing:
     ) -> None:
         self.settings = settings
         self.records = records
+        records.end_of = end_of
         self.node = records.node
         self.stats = SharingStats()
         self.owners = Owners([self.node, policy.origin, *local])

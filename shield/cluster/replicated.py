@@ -9,11 +9,12 @@ idempotent. A removal is a write too: a tombstone. Every entry ends by itself af
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from math import inf
 from zlib import crc32
 
 from shield.cluster.account import Account
-from shield.cluster.clock import Clock
+from shield.cluster.clock import MAX_AHEAD, Clock
 from shield.cluster.entry import (
     BUCKETS,
     SEAL_LIMIT,
@@ -53,6 +54,9 @@ class ReplicatedMap(EntryStore):
         self.name = name
         self.node = node
         self.clock = clock or Clock()
+        self.end_of: Callable[[bytes, bytes], float] = lambda _key, _value: inf
+        """Wall time at which a value of a key ends, as its writer meant it; asked of own records that
+        come back, because the lifetime that a peer tells of them is not sealed."""
         self._secret = secret
         self._answers: list[bytes] = []
         self._per_bucket = self.limits.per_bucket()
@@ -220,10 +224,12 @@ class ReplicatedMap(EntryStore):
         known: list[Record] = []
         try:
             for record in records:
-                key, stamp, _, value, seal = record
+                key, stamp, remaining, value, seal = record
                 held = self.get(key)
-                if self.seal(key, stamp, value) == seal:
-                    known.append(record)
+                left = inf if value is None else self.end_of(key, value) + MAX_AHEAD - wall
+                if self.seal(key, stamp, value) == seal and left > 0:
+                    most = remaining if left == inf else min(remaining, int(left * 1000))
+                    known.append((key, stamp, most, value, seal))
                 elif held is None or stamp >= held.stamp:
                     self.counters["forged_origin"] += 1
                     if stamp <= self.clock.horizon(wall):

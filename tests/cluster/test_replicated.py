@@ -199,6 +199,26 @@ def test_a_stamp_from_the_future_drags_nothing_else_along() -> None:
     assert answer.stamp > stamp, "what it wrote itself can be taken back all the same"
 
 
+def test_an_own_record_does_not_come_back_for_longer_than_it_was_made_for() -> None:
+    """The lifetime that a peer tells is not sealed: what has ended is answered by its removal."""
+    me, hour, day = new(), 3600.0, 86_400.0
+    assert me.put(b"k", b"one hour", hour, 0, WALL)
+    old = me.record(b"k", 0)
+    assert old is not None
+    month = (old[0], old[1], int(29 * day * 1000), old[3], old[4])
+    later = new()
+    later.end_of = lambda _key, _value: WALL + hour
+    later.merge_many("me", [month], 1.0, WALL + 1)
+    entry = later.live(b"k", 1.0)
+    assert entry is not None
+    assert entry.until <= hour + MAX_AHEAD + 1
+    late = new()
+    late.end_of = later.end_of
+    late.merge_many("me", [month], 2 * day, WALL + 2 * day)
+    assert late.live(b"k", 2 * day) is None
+    assert late.take_answers() == [b"k"]
+
+
 def test_a_node_knows_its_own_records_again_after_it_has_forgotten_them() -> None:
     """It was restarted with an old journal; the others give back what it has written since."""
     before, after = new(), new()
