@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.sample_traffic import ATTACKER, PHONE, Talk
 
-__all__ = ["RECIPES", "slow_guessing"]
+__all__ = ["RECIPES", "guessing_in_disguise", "slow_guessing"]
 
 MINUTE, HOUR = 60.0, 3_600.0
 BOTS = tuple(f"198.18.{number}.{7 * number % 250 + 1}" for number in range(1, 33))
@@ -26,6 +26,22 @@ def slow_guessing() -> None:
             talk.login("100", ok=False, wait=25 * MINUTE, dialog=f"boot-{boot}", cseq=2 * number + 1)
     for _ in range(20):  # a phone in a pocket: a new Call-ID each time that it is woken
         talk.login("101", ok=False, wait=30 * MINUTE, client="198.51.100.31")
+    talk.close()
+
+
+def guessing_in_disguise() -> None:
+    """Like a phone, but with many answers to one nonce; and an office with two old phones."""
+    talk = Talk("password-guessing", "attack-one-nonce")
+    nonce = talk.ask(answers=(401,), dialog="one-dialog", client=ATTACKER)
+    for number in range(12):
+        talk.ask(
+            answers=(403,), dialog="one-dialog", cseq=number + 2, nonce=nonce, wait=5, client=ATTACKER
+        )
+    talk.close()
+    talk = Talk("password-guessing", "benign-office")
+    for number in range(36):  # two of them begin a new Call-ID with each try
+        talk.login(f"{200 + number % 12}", port=41_000 + number % 12, wait=20)
+        talk.login(f"{100 + number % 2}", ok=False, port=40_000 + number % 2, wait=30)
     talk.close()
 
 

@@ -140,9 +140,11 @@ class Engine:
         """Remember what speaks for a source, and refused passwords."""
         kind = event.kind
         if kind is Kind.REFUSED:
-            record.refused += not event.repeat
+            if not event.repeat and event.auth is not None:
+                record.guessed_at(hash(event.auth[0]))
         elif kind in _GOOD:
-            record.succeeded(event.time, self.trust_time)
+            account = hash(event.auth[0]) if event.auth is not None else None
+            record.succeeded(event.time, self.trust_time, account)
             self.neighbours.good(event.client)
             self._forgive(event, record)
         elif kind is Kind.PROGRESS:

@@ -15,6 +15,15 @@ RATE_WINDOW = 60
 MAX_CREDIT = 100.0
 REFUSED_SPOILS = 5
 """After this many refused passwords a success is no sign of a good client any more."""
+MANY_ACCOUNTS = 4
+"""Behind one address a few phones may have old passwords; who is refused for so many accounts sprays."""
+
+
+_MANY = 4 * MANY_ACCOUNTS
+
+
+def _mark(account: int) -> bytes:
+    return (account & 0xFFFFFFFF).to_bytes(4, "big")
 
 
 class SourceRecord:
@@ -22,7 +31,7 @@ class SourceRecord:
 
     __slots__ = (
         "_before", "_minute", "_now", "accused", "counters", "credit", "credit_time", "crowded",
-        "first_seen", "last_seen", "messages", "progress_time", "refused",
+        "first_seen", "guessed", "last_seen", "messages", "progress_time", "refused",
     )  # fmt: skip
 
     def __init__(self, time: float) -> None:
@@ -32,6 +41,7 @@ class SourceRecord:
         self.credit = 0.0
         self.credit_time = 0.0
         self.refused = 0
+        self.guessed = b""  # the accounts of these, four bytes of each
         self.progress_time = 0.0
         self.counters: Counters = None
         self.crowded = False  # whether some crowd counts it too
@@ -63,12 +73,23 @@ class SourceRecord:
         age = (time - self.first_seen) % RATE_WINDOW
         return self._now + int(self._before * (1.0 - age / RATE_WINDOW))
 
-    def succeeded(self, time: float, half_life: float) -> None:
-        """Credentials were accepted, or a call was answered and acknowledged.
+    def guessed_at(self, account: int) -> None:
+        """Note that a password was refused which is no repetition."""
+        self.refused += 1
+        mark = _mark(account)
+        if mark not in self.guessed and len(self.guessed) < _MANY:
+            self.guessed += mark
 
-        A success that follows guessing earns nothing (it may be the guess that hit).
+    def succeeded(self, time: float, half_life: float, account: int | None = None) -> None:
+        """Credentials of ``account`` were accepted, or a call was answered and acknowledged.
+
+        A success that follows guessing earns nothing: it may be the guess that hit. Another account
+        than the few that were guessed at is not what was hit: one phone with an old password behind the
+        NAT of an office does not cost the office its trust.
         """
-        if self.refused >= REFUSED_SPOILS:
+        if self.refused < REFUSED_SPOILS:
+            self.guessed = b""
+        elif account is None or len(self.guessed) >= _MANY or _mark(account) in self.guessed:
             self.refused //= 2
             return
         self.credit = min(MAX_CREDIT, self.trust(time, half_life) + 1.0)

@@ -21,24 +21,52 @@ MAX_WAITING = 32
 class Login:
     """One Call-ID of one client."""
 
-    __slots__ = ("attempts", "cseq", "issued", "nonces", "realms", "tag", "unused", "waiting")
+    __slots__ = (
+        "_answer",
+        "_users",
+        "cseq",
+        "issued",
+        "nonces",
+        "realms",
+        "tag",
+        "unused",
+        "waiting",
+    )
 
     def __init__(self, cseq: int, tag: bytes) -> None:
         self.cseq = cseq
         self.tag = tag
-        self.attempts = 0
         self.nonces: list[bytes] = []
         """Those of the latest challenge."""
         self.realms: tuple[bytes, ...] = ()
         """All that challenged so far."""
         self.issued = 0.0
         self.unused = False
+        self._users: tuple[bytes, ...] = ()
+        """Who tried to log in; a gateway does it for all its lines."""
+        self._answer = (b"", b"", b"")
+        """Method, credentials and response of the latest try."""
         self.waiting: dict[bytes, tuple[SipEvent, float]] = {}
         """Challenged requests without credentials since, by user, with the time until when to wait."""
 
     def challenged(self, nonces: list[bytes], time: float) -> None:
         """Note the nonces of a challenge; the next credentials are its answer."""
         self.nonces, self.issued, self.unused = nonces, time, True
+
+    def stored(self, user: bytes, method: bytes, value: bytes, response: bytes) -> bool:
+        """Note a try; whether a phone may have made it with the password of the try before.
+
+        Not if it is the first one of this user, and not if the same nonce, count and cnonce got another
+        response: only another password makes that (RFC 2617 section 3.2.2.1).
+        """
+        before, self._answer = self._answer, (method, value, response)
+        if user not in self._users:
+            if len(self._users) < MAX_WAITING:
+                self._users += (user,)
+            return False
+        if response == before[2] or method != before[0]:
+            return True
+        return value.replace(response, b"") != before[1].replace(before[2], b"")
 
     def wait(self, event: SipEvent, deadline: float) -> SipEvent | None:
         """Wait for credentials; gives the oldest request when too many of this Call-ID wait."""

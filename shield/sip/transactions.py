@@ -241,30 +241,38 @@ class Tracker:
 
     def _credentials(self, event: SipEvent, request: Request) -> None:
         """Note what the credentials prove and whether the client guesses or repeats."""
-        found = [auth for auth in map(fast_auth, request.auth) if auth is not None]
+        found: list[tuple[bytes, bytes, bytes, bytes, bytes]] = []
+        values: list[bytes] = []
+        for value in request.auth:
+            auth = fast_auth(value)
+            if auth is not None:
+                found.append(auth)
+                values.append(value)
         if not found:
             return
         owners = [self._nonces.get(auth[1]) for auth in found]
         if event.client in owners:
             event.proofs |= NONCE
-            event.auth = found[owners.index(event.client)][:3]
+            at = owners.index(event.client)
         else:
             event.foreign_nonce = any(owners)
-            event.auth = found[0][:3]
+            at = 0
+        event.auth = found[at][:3]
         key = (event.client, request.call_id)
         number = _number(request.cseq)
         login = self._logins.get(key)
+        known = login is not None
         if login is None:
             login = Login(number, event.tag)
-        else:
-            event.repeat = login.attempts > 0 and number > login.cseq and event.tag == login.tag
+        stored = login.stored(found[at][0], request.method, values[at], found[at][2])
+        if known:
+            event.repeat = stored and number > login.cseq and event.tag == login.tag
             taken_up = not {auth[1] for auth in found}.isdisjoint(login.nonces)
             fresh = taken_up and event.time - login.issued < NONCE_FRESH
             ignores = bool(login.nonces) and not taken_up
             event.answers_challenge = login.unused and (fresh or ignores)
             login.cseq, login.tag = number, event.tag
         login.unused = False
-        login.attempts += 1
         if login.waiting:
             login.waiting.pop(event.user, None)
         self._logins.put(key, login)

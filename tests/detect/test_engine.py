@@ -127,12 +127,35 @@ def test_a_login_after_guessing_earns_no_trust() -> None:
     """It may be the guess that hit; repeats of a stored password are no guesses."""
     guesser, phone = engine(), engine()
     for number in range(5):
-        guesser.observe(event(number, kind=Kind.REFUSED))
-        phone.observe(event(number, kind=Kind.REFUSED, repeat=True))
-    guesser.observe(event(9.0, kind=Kind.ACCEPTED))
-    phone.observe(event(9.0, kind=Kind.ACCEPTED))
+        guesser.observe(event(number, kind=Kind.REFUSED, user="100"))
+        phone.observe(event(number, kind=Kind.REFUSED, user="100", repeat=True))
+    guesser.observe(event(9.0, kind=Kind.ACCEPTED, user="100"))
+    phone.observe(event(9.0, kind=Kind.ACCEPTED, user="100"))
     assert not guesser.trusted(pack(CLIENT), START + 9.0)
     assert phone.trusted(pack(CLIENT), START + 9.0)
+
+
+@pytest.mark.parametrize(
+    ("accounts", "success", "earned"),
+    [
+        (["old"], "new", True),
+        (["old", "older"], "new", True),
+        (["old"], "old", False),
+        (["a", "b", "c", "d"], "new", False),
+    ],
+)
+def test_one_old_phone_does_not_cost_its_office_the_trust(
+    accounts: list[str], success: str, earned: bool
+) -> None:
+    """Whose password was not guessed at logs in as ever; after a spray nobody does."""
+    made = engine()
+    for number in range(20):
+        made.observe(event(number, kind=Kind.REFUSED, user=accounts[number % len(accounts)]))
+    made.observe(event(30.0, kind=Kind.ACCEPTED, user=success))
+    assert made.trusted(pack(CLIENT), START + 30.0) is earned
+    if not earned:  # an answered call does not say whose it is
+        made.observe(event(31.0, kind=Kind.COMPLETED))
+        assert not made.trusted(pack(CLIENT), START + 31.0)
 
 
 def test_rate_is_the_requests_of_a_minute() -> None:

@@ -416,6 +416,26 @@ def test_irregular_steps_are_no_repeats(number: int, tag: str, call_id: str) -> 
     assert not talk.ask(attempt(number, credentials("n2"), call_id=call_id, tag=tag)).repeat
 
 
+def test_two_answers_to_one_question_are_two_passwords() -> None:
+    """The same nonce without count and cnonce: a phone with one password has one response to it."""
+    talk = Talk()
+    assert not talk.ask(attempt(1, credentials("n1", answer="1" * 32))).repeat
+    assert talk.ask(attempt(2, credentials("n1", answer="1" * 32))).repeat
+    assert not talk.ask(attempt(3, credentials("n1", answer="2" * 32))).repeat
+    assert talk.ask(attempt(4, credentials("n2", answer="3" * 32))).repeat
+    counted = credentials("n2", answer="4" * 32) + ", qop=auth, nc=00000002, cnonce=x"
+    assert talk.ask(attempt(5, counted)).repeat
+
+
+def test_every_user_of_a_gateway_has_a_password_of_its_own() -> None:
+    """Under one Call-ID: the first try of each is no repeat, whatever the others did."""
+    talk = Talk()
+    repeats = [talk.ask(attempt(n, credentials(f"n{n}", user=f"line{n % 3}"))).repeat for n in range(9)]
+    assert repeats == [False] * 3 + [True] * 6
+    many = [talk.ask(attempt(n, credentials("n", user=f"u{n}"), call_id="c9")).repeat for n in range(99)]
+    assert not any(many)
+
+
 def test_the_first_credentials_after_a_challenge_are_no_repeat() -> None:
     """The request without credentials before them was no try."""
     talk = Talk()
