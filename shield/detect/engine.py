@@ -104,9 +104,10 @@ class Engine:
         if not rules:
             return NOTHING
         alerts: Sequence[Alert] = NOTHING
+        # Who was accused a moment ago needs no crowd to be found; and an attacker sends much.
+        accused = time < record.accused
         for rule in rules:
-            # Who was accused a moment ago needs no crowd to be found; and an attacker sends much.
-            if not rule.by_client and time < record.accused:
+            if accused and not rule.by_client:
                 continue
             found = self._judge(rule, event, record)
             if found:

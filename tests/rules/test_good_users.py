@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ HOUSES = st.lists(
 )
 
 
+@pytest.mark.timeout(3_600)
 @settings(max_examples=RUNS, deadline=None, database=None)
 @given(HOUSES, st.floats(0, MISSES), st.floats(0, REPEATS), st.booleans())
 def test_a_town_of_good_users_sees_no_ban(
