@@ -235,6 +235,9 @@ class Engine:
             counter = self._counter(rule, key, record)
             if counter is None:
                 return NOTHING
+        elif _quiet(rule, counter, event.time, proven=proven):
+            counter.total += 1
+            return NOTHING
         count, proofs = counter.add(
             counter.total if distinct is None else distinct,
             event.time,
@@ -320,6 +323,19 @@ def _full_tier(
             if count >= limit:
                 return count, counter.proven(time, since), limit, find_time
     return None
+
+
+def _quiet(rule: Rule, counter: Counting, time: float, *, proven: bool) -> bool:
+    """Whether nothing can come of one more thing: its source was accused a moment ago.
+
+    What lies so little back is in the window yet when the rule may speak again.
+    """
+    return (
+        time < counter.quiet_until
+        and rule.find_time >= 2 * QUIET_TIME
+        and (counter.proven_alert or not proven)
+        and (counter.total + 1 != REPEATED or not rule.fingerprint)
+    )
 
 
 def _due(rule: Rule, counter: Counting, time: float, *, proven: bool) -> bool:

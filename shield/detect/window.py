@@ -13,6 +13,7 @@ __all__ = ["Bucket", "Counter", "Score", "Window"]
 
 _entry = Struct("qd")
 """Key and time."""
+_pack, _unpack_from = _entry.pack, _entry.unpack_from
 _KEY, _SIZE = 8, _entry.size
 
 
@@ -45,25 +46,30 @@ class Window:
         Neither number goes above ``limit``. More than these are remembered when ``keep`` says so.
         """
         self.total += 1
-        entry, before, certain = _entry.pack(key, time), self._seen, self._certain
+        entry, before, certain = _pack(key, time), self._seen, self._certain
         most = _SIZE * (limit if limit > keep else keep)  # noqa: FURB136 - no call for each message
         self._seen = seen = _added(before, entry, most)
-        if proven:
-            self._certain = certain = seen if certain is before else _added(certain, entry, most)
-        count = min(len(seen) // _SIZE, limit)
-        if time - _entry.unpack_from(seen)[1] > find_time:
-            count = min(self.count(time, find_time), limit)
-        if not certain:
-            return count, 0
-        return count, min(self.proven(time, find_time), limit)
+        count = len(seen) // _SIZE
+        if time - _unpack_from(seen)[1] > find_time:
+            count = self.count(time, find_time)
+        proofs = 0
+        if proven and certain is before:
+            self._certain, proofs = seen, count
+        elif proven or certain:
+            if proven:
+                self._certain = _added(certain, entry, most)
+            proofs = self.proven(time, find_time)
+        if count > limit:
+            return limit, min(proofs, limit)
+        return count, proofs
 
     def add_first(self, key: int, time: float) -> None:
         """Take over a key that was counted elsewhere."""
-        self._seen = _entry.pack(key, time)
+        self._seen = _pack(key, time)
 
     def forgive(self, key: int) -> None:
         """Take a key out again: what it stood for turned out well."""
-        entry = _entry.pack(key, 0.0)[:_KEY]
+        entry = _pack(key, 0.0)[:_KEY]
         seen = _without(self._seen, entry)
         self._certain = seen if self._certain is self._seen else _without(self._certain, entry)
         self._seen = seen

@@ -452,6 +452,20 @@ def test_an_alert_is_repeated_once_a_minute() -> None:
     assert made.observe(event(5 + QUIET_TIME, proofs=TCP))
 
 
+def test_what_is_not_counted_for_a_minute_is_not_missed_afterwards() -> None:
+    """Right after an alert one more thing changes nothing; when the rule may speak again it does at once."""
+    made = engine(THREE)
+    assert len(fed(made, [event(i) for i in range(3)])) == 1
+    assert not fed(made, [event(3 + i) for i in range(50)])
+    record = made.sources.get(pack(CLIENT))
+    assert record is not None
+    assert isinstance(record.counters, dict)
+    (window,) = record.counters.values()
+    assert not isinstance(window, bytes)
+    assert window.total == 53
+    assert len(made.observe(event(3 + QUIET_TIME))) == 1
+
+
 def test_a_fingerprint_seen_three_times_is_no_stray_packet() -> None:
     """The first is not yet repeated, the third says so at once."""
     made = engine("")

@@ -141,7 +141,7 @@ def test_an_alert_is_repeated_once_a_minute_or_with_better_proof() -> None:
 
 def test_who_was_found_alone_is_not_counted_with_others() -> None:
     """A guesser whom another rule has just found says nothing about those beside it."""
-    single = "[match]\nevent = 'refused'\n[count]\nmax_retry = 2"
+    single = "[match]\nevent = 'refused'"
     made = engine(single, GUESSING)
     alerts = fed(made, round_of(BOTS, 4))
     assert {alert.scenario for alert in alerts} == {"r0"}
