@@ -453,7 +453,7 @@ def test_an_alert_is_repeated_once_a_minute() -> None:
 
 
 def test_what_is_not_counted_for_a_minute_is_not_missed_afterwards() -> None:
-    """Right after an alert one more thing changes nothing; when the rule may speak again it does at once."""
+    """Right after an alert one more thing changes nothing; a minute later the rule speaks at once."""
     made = engine(THREE)
     assert len(fed(made, [event(i) for i in range(3)])) == 1
     assert not fed(made, [event(3 + i) for i in range(50)])
