@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from shield import cluster_report
+from shield.blocklist.shared_held import drop, release
 from shield.cluster.tokens import DEFAULT_VALID
 from shield.clustering import Clustering
 from shield.control.commands import Actor
@@ -112,9 +113,9 @@ class ClusterOrders:
         return {"node": revocation.name, "time": revocation.time}
 
     def _release(self, arguments: Arguments, _actor: Actor) -> dict[str, Any]:
-        count = self._clustering.sharing.release(arguments["node"], self._now())
+        count = release(self._clustering.sharing, arguments["node"], self._now())
         return {"node": arguments["node"], "records": count}
 
     def _drop(self, arguments: Arguments, _actor: Actor) -> dict[str, Any]:
-        count = self._clustering.sharing.drop(arguments["node"], self._now())
+        count = drop(self._clustering.sharing, arguments["node"], self._now())
         return {"node": arguments["node"], "records": count}

@@ -49,6 +49,8 @@ class Seal(NamedTuple):
 
     name: str
     secret: bytes
+    member: bool
+    """Whether it comes from an identity."""
 
 
 def own_seal(settings: ClusterSettings, name: str) -> Seal:
@@ -60,10 +62,10 @@ def own_seal(settings: ClusterSettings, name: str) -> Seal:
     try:
         if directory.holds():
             identity = directory.load().identity
-            return Seal(identity.name, identity.secret(PURPOSE))
+            return Seal(identity.name, identity.secret(PURPOSE), member=True)
     except ShieldError as error:
         _log.error("cluster: %s; this node works alone", error)
-    return Seal(name, token_bytes(32))
+    return Seal(name, token_bytes(32), member=False)
 
 
 def make_sharing(
@@ -79,6 +81,7 @@ def make_sharing(
         servers=pipeline.servers,
         wall=wall,
         local=OPERATORS,
+        alone=not seal.member,
     )
 
 
@@ -149,7 +152,7 @@ class Clustering:
         self.hub.take_shared(self.sharing.admission.protect("", hosts, now), now)
         cluster.core.events.follow = self._follow
         cluster.core.on_expelled = self.sharing.forget
-        self.sharing.connect(cluster.add(self.sharing))
+        self.sharing.connect(cluster.add(self.sharing), now)
         self.conversation.join(cluster)
         try:
             await cluster.start()

@@ -82,7 +82,7 @@ class SharingBench(Bench):
             wall=lambda: WALL + bench.now,
             local=(pipeline.origin,),
         )
-        sharing.connect(self.sent)
+        sharing.connect(self.sent, self.now)
         return sharing
 
     @property

@@ -20,7 +20,7 @@ from shield.cluster.identity import Identity
 from shield.cluster.identity_files import Directory
 from shield.cluster.settings import ClusterSettings
 from shield.cluster_orders import ClusterOrders
-from shield.clustering import Clustering, Seal, make_sharing, own_seal
+from shield.clustering import Clustering, make_sharing, own_seal
 from shield.control.commands import COMMANDS
 from shield.errors import InputError
 from shield.net import Network
@@ -37,7 +37,7 @@ class Part:
         (folder / f"{name}-files").mkdir()
 
         def sharing(bench: Bench) -> Any:
-            return make_sharing(SharingSettings(), Seal(name, seal.secret), bench.pipeline, time.time)
+            return make_sharing(SharingSettings(), seal._replace(name=name), bench.pipeline, time.time)
 
         self.bench = Bench(folder / f"{name}-files", sharing=sharing)
         hub = self.bench.hub
@@ -284,12 +284,14 @@ def test_alone_everything_works_and_says_what_to_do(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="shield cluster init, or join"):
             await part.ask("cluster.broadcast", text="x")
         await part.ask("ban", values=[ATTACKER])
+        assert len(part.clustering.sharing.records) == 0, "nobody is there to be told"
         # Then it gets an identity, of the same name, or another.
         authority, first = create("voice", "a", time.time())
         Directory(tmp_path / "none").create(first, authority)
         assert (await part.ask("cluster.start")) == {"cluster": "voice", "node": "a"}
         record = part.clustering.sharing.records
         assert record.sealed_with(first.secret(b"blocklist"))
+        await until(lambda: len(record) == 1)  # what it had banned before
         await part.clustering.close()
         part.clustering.sharing.node = "another"
         assert "restart" in await part.ask("cluster.start")

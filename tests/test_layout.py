@@ -34,6 +34,7 @@ TESTED_BY = {
     "shield/firewall/registry.py": "tests/firewall/test_settings.py",
     "shield/blocklist/journal_file.py": "tests/blocklist/test_journal.py",
     "shield/blocklist/journal_rows.py": "tests/blocklist/test_journal.py",
+    "shield/blocklist/shared_held.py": "tests/blocklist/test_sharing.py",
     "shield/cluster_orders.py": "tests/test_clustering.py",
     "shield/cluster_report.py": "tests/test_clustering.py",
     "shield/conversation.py": "tests/test_clustering.py",

@@ -5,6 +5,8 @@ Only proven decisions of this node and its operator travel; those of others are 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from shield.blocklist.admission import Admission
 from shield.blocklist.allowlist import Allowlist
 from shield.blocklist.aside import Aside, Why
@@ -79,12 +81,11 @@ class SharedBans:
             self._aside.pop(key)
         return [key for key, _ in said]
 
-    def adopt(self, now: float, wall: float) -> list[bytes]:
-        """Write live decisions of this node that the map has never heard of; returns their keys.
+    def adopt(self, now: float, wall: float) -> Iterator[bytes]:
+        """Write live decisions of this node that the map has never heard of; yields their keys.
 
         They come from the journal of a node that was in no cluster, or of an earlier shield.
         """
-        keys = []
         for decision in self._blocklist.decisions(now):
             network = decision.network
             known = self._records.get(ban_key(network)) or self._records.get(
@@ -92,10 +93,10 @@ class SharedBans:
             )
             if known is None:
                 made = self.put(decision, now, wall)
-                keys += [made[0]] if made is not None else []
+                if made is not None:
+                    yield made[0]
             elif decision.remaining(now) > self._records.limits.max_lifetime:
                 self._long.add(ban_key(network))
-        return keys
 
     def renew(self, now: float, wall: float) -> list[bytes]:
         """Write again what would end in the map too early; returns the keys. Call it about hourly."""

@@ -10,7 +10,8 @@ No clock of its own: ``now`` is node time, ``wall`` gives wall time.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from shield.blocklist import shared_alerts
@@ -49,6 +50,8 @@ FREEZE_EVERY = 10_000
 """Changes after which the search for garbage leaves alone what is there: bans live for hours, and
 looking at a million of them again and again would cost a join a third more. What is garbage goes first,
 or it would stay: each connection that a stranger breaks off leaves 300 kB."""
+ADOPTED = 2_000
+"""Decisions from before the cluster that are told in one tick: some 30 ms."""
 RENEW_SECONDS = 3600.0
 """Between two looks at what lives longer than a record may."""
 
@@ -74,8 +77,11 @@ class Sharing:
         servers: Servers,
         wall: Callable[[], float],
         local: Iterable[str] = (),
+        alone: bool = False,
     ) -> None:
         self.settings = settings
+        self.alone = alone
+        """There is no cluster and never was one: nothing is written down for others."""
         self.records = records
         records.end_of = end_of
         self.node = records.node
@@ -112,11 +118,17 @@ class Sharing:
         )
         self._renew_at = 0.0
         self._unfrozen = 0
+        self._adopting: Iterator[bytes] = iter(())
 
-    def connect(self, outlet: Outlet) -> None:
+    def connect(self, outlet: Outlet, now: float) -> None:
         """Take part in a cluster; without it everything works, alone."""
         self.outlet = outlet
         self.sync = Sync(self.records, outlet, self._merged)
+        if self.alone:
+            self.alone = False
+            wall = self.wall()
+            self._adopting = self.bans.adopt(now, wall)
+            self.send(self.allow.renew(now, wall), now)
 
     def disconnect(self) -> None:
         """Work alone from now on; what the others said stays in force until it ends."""
@@ -128,6 +140,9 @@ class Sharing:
         What was taken back elsewhere ends here, what was held stays held, and what this node and its
         operator decided and the map has never heard of is written into it.
         """
+        self.alone = self.alone and not rows
+        if self.alone:
+            return
         wall, changes = self.wall(), list[Change]()
         for key in self.store.restore(rows, now, wall):
             entry = self.records.get(key)
@@ -137,8 +152,8 @@ class Sharing:
                 self.admission.restored(key, entry, now, changes)
             elif key[0] == ALLOW:
                 self.allow.restored(key, entry, now)
-        self._send([*self.bans.adopt(now, wall), *self.allow.renew(now, wall)], now)
-        self._hand_over(changes, now)
+        self.send([*self.bans.adopt(now, wall), *self.allow.renew(now, wall)], now)
+        self.hand_over(changes, now)
 
     # --- changes of this node ---------------------------------------------------------------
 
@@ -146,6 +161,9 @@ class Sharing:
         self, changes: Sequence[Change], now: float, alerts: Mapping[Network, Alert] | None = None
     ) -> None:
         """Tell the others what this node or its operator changed; ``alerts`` explain new bans."""
+        if self.alone:
+            self._policy.forget([c.decision.network for c in changes if c.kind is ChangeKind.REMOVED])
+            return
         wall = self.wall()
         keys: list[bytes] = []
         packed: dict[bytes, bytes] = {}
@@ -165,23 +183,24 @@ class Sharing:
                 lifted.append(change.decision.network)
                 keys += self.bans.lift(change.decision.network, change.reason, now, wall)
         self._policy.forget(lifted)
-        self._send(keys, now, packed)
+        self.send(keys, now, packed)
         self._follow(voted, now)
 
     def unban(self, network: Network, now: float) -> bool:
         """Take back what others say about a network that is not banned here; False if nobody does."""
-        self._send(keys := self.bans.lift(network, "unban", now, self.wall()), now)
+        keys = [] if self.alone else self.bans.lift(network, "unban", now, self.wall())
+        self.send(keys, now)
         return bool(keys)
 
     def allowed(self, entry: AllowEntry, now: float) -> None:
         """Tell the others that an operator allowed something."""
-        key = self.allow.put(entry, now, self.wall())
-        self._send([] if key is None else [key], now)
+        key = None if self.alone else self.allow.put(entry, now, self.wall())
+        self.send([] if key is None else [key], now)
 
     def disallowed(self, value: str, now: float) -> None:
         """Tell the others that an operator took an entry out of the allowlist."""
-        key = self.allow.remove(value, now, self.wall())
-        self._send([] if key is None else [key], now)
+        key = None if self.alone else self.allow.remove(value, now, self.wall())
+        self.send([] if key is None else [key], now)
 
     def allowlist_changed(self, now: float) -> None:
         """Apply what only the allowlist kept away, as far as it does so no more."""
@@ -189,7 +208,8 @@ class Sharing:
         if changes:
             self.host.take_shared(changes, now)
 
-    def _send(self, keys: Sequence[bytes], now: float, alerts: Mapping[bytes, bytes] = {}) -> None:
+    def send(self, keys: Sequence[bytes], now: float, alerts: Mapping[bytes, bytes] = {}) -> None:
+        """Have the records of ``keys`` stored, and tell them to the others."""
         self.stats.sent += len(keys)
         self.store.wrote(keys)
         for start in range(0, len(keys) if self.sync is not None else 0, PUSH_RECORDS):
@@ -214,7 +234,7 @@ class Sharing:
     def member_changed(self, member: Member, now: float) -> None:
         """See Capability."""
         hosts = [host for host, _ in member.record.addresses]
-        self._hand_over(self.admission.protect(member.name, hosts, now), now)
+        self.hand_over(self.admission.protect(member.name, hosts, now), now)
         if self.outlet is not None and self.outlet.reachable(member.name):
             self.records.admit(member.name)  # if it was put out, it has a new certificate
             self.budget.in_sight(member.name, now)
@@ -238,7 +258,9 @@ class Sharing:
             self.aside.pop(key)
         if now >= self._renew_at:
             self._renew_at, wall = now + RENEW_SECONDS, self.wall()
-            self._send([*self.allow.renew(now, wall), *self.bans.renew(now, wall)], now)
+            self.send([*self.allow.renew(now, wall), *self.bans.renew(now, wall)], now)
+        if adopted := list(islice(self._adopting, ADOPTED)):
+            self.send(adopted, now)
         if self.sync is not None:
             self.sync.tick(now)
 
@@ -247,7 +269,7 @@ class Sharing:
         if origin == self.node:  # put out once, it is back with a new certificate, or alone
             return
         self.budget.forget(origin)
-        self._hand_over(self.admission.unprotect(origin, now), now)
+        self.hand_over(self.admission.unprotect(origin, now), now)
         applied: list[Applied] = []
         for key, entry in self.records.forget(origin):
             # What was never applied, or is banned by another decision here, stays as it is.
@@ -274,9 +296,10 @@ class Sharing:
                 self.stats.unknown += 1
         if lifted:
             self._policy.forget(lifted)
-        self._hand_over(changes, now)
+        self.hand_over(changes, now)
 
-    def _hand_over(self, changes: Sequence[Change], now: float) -> None:
+    def hand_over(self, changes: Sequence[Change], now: float) -> None:
+        """Give what others changed to the host."""
         if changes:
             self.stats.applied += len(changes)
             self._unfrozen += len(changes)
@@ -324,25 +347,3 @@ class Sharing:
         if documents:
             self.host.take_documents(documents)
         return documents
-
-    # --- operators --------------------------------------------------------------------------
-
-    def release(self, origin: str, now: float) -> int:
-        """Apply what is held of a node, whatever its budget says; returns how many records."""
-        keys = self.aside.keys(Why.HELD, origin)
-        for key in keys:
-            self.store.mark(key)
-            if key[0] == ALLOW:
-                self.allow.again(key, now)
-        changes = list(self.admission.again((key for key in keys if key[0] != ALLOW), now, free=True))
-        self._hand_over(changes, now)
-        return len(keys)
-
-    def drop(self, origin: str, now: float) -> int:
-        """Take back, on all nodes, what is held of a node here; returns how many records."""
-        wall, keys = self.wall(), self.aside.keys(Why.HELD, origin)
-        gone = [key for key in keys if self.records.remove(key, now, wall) is not None]
-        for key in keys:
-            self.aside.pop(key)
-        self._send(gone, now)
-        return len(gone)

@@ -56,8 +56,9 @@ SILENCE = 5.0
 """Seconds without a report after which a peer is told ours in a message: pings go to neighbours only,
 and this peer may be reached over others."""
 
-MAX_RUNS = 8
-"""Comparisons at once: their chunks on the way take 1 MB each when unpacked."""
+MAX_RUNS = 16
+"""Comparisons at once: their chunks on the way take 1 MB each when unpacked. A node that joins asks each
+member for its own records; one beyond this number waits for its next report."""
 
 
 @dataclass(slots=True)

@@ -128,7 +128,7 @@ class LabNode:
             wall=lambda: WALL + self.lab.now,
         )
         self.sharing.host = self
-        self.sharing.connect(LabOutlet(self.lab, self.name))
+        self.sharing.connect(LabOutlet(self.lab, self.name), self.lab.now)
 
     # What the hub does.
 

@@ -10,6 +10,7 @@ from shield.blocklist.aside import Why
 from shield.blocklist.decision import Change, ChangeKind, Decision
 from shield.blocklist.journal_rows import alert_document
 from shield.blocklist.journal_shared import SharedRow
+from shield.blocklist.shared_held import drop, release
 from shield.blocklist.shared_record import allow_key, ban_key, ban_value, vote_key
 from shield.blocklist.sharing_report import sharing_json, sharing_warnings
 from shield.blocklist.sharing_settings import SharingSettings
@@ -175,7 +176,7 @@ def test_allow_entries_of_others_can_be_switched_off_and_are_limited() -> None:
         "192.0.2.2",
     }
     assert b.sharing.aside.counts() == {("mad", Why.PREFIX): 1, ("mad", Why.HELD): 1}
-    assert b.sharing.release("mad", lab.now) == 1
+    assert release(b.sharing, "mad", lab.now) == 1
     assert b.allowlist.get("192.0.2.3") is not None
 
 
@@ -196,7 +197,7 @@ def test_a_mad_nodes_flood_is_bounded_and_shown() -> None:
     assert len(b.banned()) == 0  # ended meanwhile; what is held did not come back by itself
     b.expire()
     lab.now -= 900
-    assert b.sharing.release("mad", lab.now) == 150
+    assert release(b.sharing, "mad", lab.now) == 150
     assert len(b.banned()) == 150
     assert sharing_warnings(b.sharing) == []
 
@@ -233,7 +234,7 @@ def test_what_is_held_can_be_dropped_everywhere() -> None:
         lab["mad"].ban(f"192.0.2.{n}")
     lab.deliver()
     assert (len(b.banned()), len(lab["c"].banned())) == (3, 5)
-    assert b.sharing.drop("mad", lab.now) == 2
+    assert drop(b.sharing, "mad", lab.now) == 2
     lab.deliver()
     assert len(lab.agree()) == 3
     assert len(b.sharing.aside) == 0
@@ -501,7 +502,7 @@ def test_a_restarted_node_enforces_without_the_others() -> None:
     assert b.banned() == {"192.0.2.2", "198.51.100.1"}
     assert b.why("192.0.2.3") == {"held"}
     assert b.followed().keys() == b.banned()
-    lab["a"].sharing._send([ban_key(net("192.0.2.1"))], lab.now)
+    lab["a"].sharing.send([ban_key(net("192.0.2.1"))], lab.now)
     lab.deliver()
     assert "192.0.2.1" not in b.banned()
 
