@@ -78,9 +78,18 @@ class Line(Talk):
         self.account, self.town = account, town
 
     def log_in(
-        self, at: float, answer: str, method: str = "REGISTER", *, challenge: str = CHALLENGED
+        self,
+        at: float,
+        answer: str,
+        method: str = "REGISTER",
+        *,
+        challenge: str = CHALLENGED,
+        tries: int = 1,
     ) -> float:
-        """Request, challenge, request with credentials, answer; gives the time of the end."""
+        """Request, challenge, request with credentials, answer; gives the time of the end.
+
+        ``tries``: a softphone takes each 401 as a new challenge, and gives up after so many.
+        """
         nonce = self.town.hex(96)
         ask, give = "WWW-Authenticate", "Authorization"
         if challenge.startswith("407"):
@@ -94,16 +103,18 @@ class Line(Talk):
         if self.town.random.random() < 0.005:
             return at  # somebody pulled the plug
         at += self.town.gap(0.04, 0.4)
-        proof = f"{self.town.random.getrandbits(128):032x}"
-        self.request(
-            at, method,
-            f'{give}: Digest username="{self.account}", realm="example.com", nonce="{nonce}", '
-            f'uri="sip:example.com", response="{proof}"\r\n',
-        )  # fmt: skip
-        if answer:
-            more = f'{ask}: Digest realm="example.com", nonce="{self.town.hex(96)}"\r\n'
-            self.answer(at + 0.05, method, answer, more if answer[:3] in ("401", "407") else "")
-        return at + 0.05
+        for _ in range(tries):
+            proof = f"{self.town.random.getrandbits(128):032x}"
+            self.request(
+                at, method,
+                f'{give}: Digest username="{self.account}", realm="example.com", nonce="{nonce}", '
+                f'uri="sip:example.com", response="{proof}"\r\n',
+            )  # fmt: skip
+            nonce, at = self.town.hex(96), at + 0.05
+            if answer:
+                more = f'{ask}: Digest realm="example.com", nonce="{nonce}"\r\n'
+                self.answer(at, method, answer, more if answer[:3] in ("401", "407") else "")
+        return at
 
     def call_out(self, at: float, answer: str) -> None:
         """A call with credentials that ends in this answer."""
@@ -156,8 +167,7 @@ def stale(town: Town, at: float, address: bytes = b"", user: str = "") -> None:
     for _ in range(town.random.randrange(1, 4)):
         line = Line(town, address, user)
         for _ in range(town.random.randrange(1, 12)):
-            for number in range(burst):
-                line.log_in(at + number * 0.4, answer)
+            line.log_in(at, answer, tries=burst)
             at += town.gap(low, high)
 
 

@@ -78,7 +78,10 @@ class Engine:
         self._active = tuple(rule for rule in rules if self._domains or not rule.foreign)
         forgiving = [rule for rule in rules if rule.forgive]
         self._forgiving = tuple(r for r in forgiving if r.by_client and r.distinct_name == "user")
-        self._forgiving_together = tuple(rule for rule in forgiving if not rule.by_client)
+        # Where trusted sources are exempt a success is enough: it makes its source trusted.
+        self._forgiving_together = tuple(
+            rule for rule in forgiving if not rule.by_client and not rule.exempt_trusted
+        )
         self._rate_rules = tuple(rule for rule in rules if rule.rate)
         self._least_rate = min((rule.rate for rule in self._rate_rules), default=1 << 60)
         # All other methods share one plan, so a flood of invented ones makes no plans.

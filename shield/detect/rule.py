@@ -45,7 +45,9 @@ MAX_TIERS = 4
 MAX_TIER_RETRY = 64
 """A tier remembers so many things of each suspect at most; 16 bytes each."""
 MAX_SOURCES = 256
+"""Sources that a rule may ask for: half of the things that a crowd remembers."""
 MAX_EACH = 16
+"""Who has done more than that alone is found by a rule that counts by client."""
 
 
 @dataclass(frozen=True, slots=True)
