@@ -75,6 +75,7 @@ class Core:
         self.settings = settings
         self.shift = wall - now
         self.events = Events()
+        self.next_event = self.events.next_event
         self.errors: Counter[str] = Counter()
         """What peers did wrong, by reason."""
         self.revocations = Revocations() if revocations is None else revocations

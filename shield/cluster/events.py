@@ -32,6 +32,7 @@ class Events:
 
     def __init__(self) -> None:
         self._kept: deque[Event] = deque(maxlen=MAX_EVENTS)
+        self._new: deque[Event] = deque(maxlen=MAX_EVENTS)
         self.follow: Callable[[Event], None] = lambda _event: None
         """Called with each event."""
 
@@ -40,7 +41,12 @@ class Events:
         # Texts of peers are among it, and it goes to logs and terminals.
         event = Event(wall, kind, node, "".join(c if c.isprintable() else "?" for c in text))
         self._kept.append(event)
+        self._new.append(event)
         self.follow(event)
+
+    def next_event(self) -> Event | None:
+        """Give the oldest event that was not given yet, for who would rather ask than be called."""
+        return self._new.popleft() if self._new else None
 
     def latest(self, limit: int = MAX_EVENTS) -> list[Event]:
         """The latest events, oldest first."""

@@ -398,6 +398,20 @@ def test_both_use_the_highest_version_and_the_features_that_both_know() -> None:
     assert link.as_json(net.now)["features"] == ["relay"]
 
 
+def test_events_are_given_once_in_order() -> None:
+    """Who drives a core without callbacks asks it: links and members as they came, then nothing."""
+    net = FakeNet("a", "b")
+    net.settle()
+    core = net["a"].core
+    given = list(iter(core.next_event, None))
+    assert given == core.events.latest()
+    assert [(event.kind, event.node) for event in given][-2:] == [("link", "b"), ("member", "b")]
+    net["b"].stop()
+    net.run(3)
+    assert [event.text for event in iter(core.next_event, None)][-1] == "dead (was suspect)"
+    assert core.next_event() is None
+
+
 def test_unknown_messages_are_ignored() -> None:
     """A newer node may say what we do not know: more numbers, more fields."""
     net = FakeNet("a", "b")
