@@ -36,10 +36,7 @@ def status(clustering: Clustering, now: float) -> dict[str, Any]:
         "blocklist": _sync(clustering, now),
         "sharing": sharing,
         "errors": dict(core.errors + core.post.errors),
-        "refused": dict(cluster.carrier.refused),
-        "throttled": cluster.carrier.throttled,
-        "relayed": core.post.relayed,
-        "unreachable": core.dialer.problems(),
+        **cluster.carrier.status(now),
         "warnings": clustering.warnings(),
     }
 
@@ -85,7 +82,7 @@ def topology(clustering: Clustering, now: float) -> dict[str, Any]:
             {"node": name, "next_hop": route.next_hop, "cost": route.cost, "hops": route.hops}
             for name, route in sorted(membership.routes.items())
         ],
-        "connections": [link.as_json(now) for link in cluster.core.links],
+        "connections": cluster.carrier.connections(now),
     }
 
 
@@ -106,7 +103,7 @@ def capabilities(clustering: Clustering, now: float) -> list[dict[str, Any]]:
 
 def _member(clustering: Clustering, cluster: Cluster, member: Member, now: float) -> dict[str, Any]:
     core = cluster.core
-    link, route = core.links.up.get(member.name), core.membership.routes.get(member.name)
+    link, route = cluster.carrier.connection(member.name, now), core.membership.routes.get(member.name)
     via = None if route is None else "direct" if route.hops == 1 else f"over {route.next_hop}"
     peer = _sync(clustering, now).get("peers", {}).get(member.name, {})
     return {
@@ -118,11 +115,9 @@ def _member(clustering: Clustering, cluster: Cluster, member: Member, now: float
         "software": member.record.software,
         "addresses": [f"{host} {port}" for host, port in member.record.addresses],
         "route": via,
-        "rtt": None if link is None or link.rtt is None else round(link.rtt, 6),
-        "clock_offset": None
-        if link is None or link.clock_offset is None
-        else round(link.clock_offset, 3),
-        "waiting": 0 if link is None else link.waiting,
+        "rtt": link.get("rtt"),
+        "clock_offset": link.get("clock_offset"),
+        "waiting": link.get("waiting", 0),
         "equal": peer.get("equal"),
         "lag": peer.get("equal_age"),
         "certificate_expires": round(member.certificate.not_after, 3),

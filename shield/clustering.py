@@ -191,7 +191,7 @@ class Clustering:
             found.append(f"cluster: the certificate cannot be renewed: {self.cluster.steward.problem}")
         if core.membership.renamed > 2:
             found.append(f"cluster: another node seems to use the name {core.name}")
-        for name, problem in core.dialer.problems().items():
+        for name, problem in self.cluster.carrier.problems().items():
             found.append(f"cluster: {name} cannot be reached: {problem}")
         return found
 

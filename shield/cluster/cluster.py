@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from shield.cluster.admission import Admission, AdmissionGuest
 from shield.cluster.capability import Capability, Outlet, SendResult
+from shield.cluster.carrier import Carrier
 from shield.cluster.channel import Channel
 from shield.cluster.contexts import Contexts
 from shield.cluster.core import Core
@@ -27,6 +28,7 @@ from shield.cluster.identity_files import Directory
 from shield.cluster.member import MemberState
 from shield.cluster.messages import Data, Kind
 from shield.cluster.peer_carrier import PeerCarrier
+from shield.cluster.peer_core import PeerCore
 from shield.cluster.requests import Answers
 from shield.cluster.revocation import Revocation
 from shield.cluster.settings import DEFAULT_PORT, Address, ClusterSettings, parse_address
@@ -72,7 +74,9 @@ class Cluster:
             self.settings = settings = replace(settings, advertise=f"[{host}]:{port}")
         self.authority = stored.authority
         self._seeds = stored.seeds
-        self.core = Core(
+        self.invites = Invites(self._directory.load_invites())
+        self._contexts = Contexts(self._directory)
+        core = PeerCore(
             stored.identity,
             settings,
             _now(),
@@ -82,13 +86,12 @@ class Cluster:
             revocations=stored.revocations,
             software=software,
         )
+        self.core: Core = core
+        self.carrier: Carrier = PeerCarrier(core, self._contexts, self._guest, self._expects_guests)
         self.core.recall(stored.members, _now())
         self._members = set(stored.members)
         self.core.on_revoked = self._revoked
         self.steward = Steward(self.core, self.authority, self._keep)
-        self.invites = Invites(self._directory.load_invites())
-        self._contexts = Contexts(self._directory)
-        self.carrier = PeerCarrier(self.core, self._contexts, self._guest, self._expects_guests)
         self.admission: Admission | None = None
         if self.authority is not None:
             self.admission = Admission(

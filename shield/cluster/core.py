@@ -1,24 +1,22 @@
-"""Core: one node's part in the cluster, without I/O.
+"""Core: one node's part in the cluster, without I/O: what is the same whatever carries its messages.
 
-A carrier gives it connections whose peer is proven by certificate, their bytes, and the time; it takes
-bytes to send, addresses to dial and connections to close. Features join as capabilities.
+A carrier's own core (``PeerCore``) adds how bytes come and go. Features join as capabilities.
 
-Its parts: ``Link`` (one connection), ``Membership`` (who is there, and by which way), ``Post`` (messages
-of capabilities, direct or over others), ``Dialer`` (whom to connect to), ``Events`` (for people).
+Its parts: ``Membership`` (who is there), ``Post`` (messages of capabilities), ``Revocations``, and
+``Events`` (for people).
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 
-from shield.cluster.capability import Capability, Outlet
-from shield.cluster.dialer import Dialer
+from shield.cluster.capability import Capability, Outlet, SendResult
+from shield.cluster.carrier import Reach
 from shield.cluster.events import Events
-from shield.cluster.identity import Certificate, Identity
-from shield.cluster.link import Link, LinkState
-from shield.cluster.links import Links
+from shield.cluster.identity import Identity
 from shield.cluster.member import MemberState
 from shield.cluster.membership import Change, Membership
 from shield.cluster.messages import (
@@ -29,19 +27,16 @@ from shield.cluster.messages import (
     Hello,
     Leave,
     MemberNews,
-    Message,
-    Ping,
-    Refuse,
     Revoked,
-    Routed,
 )
 from shield.cluster.outlet import PostOutlet
+from shield.cluster.parcels import Parcels
 from shield.cluster.post import Post
 from shield.cluster.revocation import Revocation, Revocations
-from shield.cluster.settings import Address, ClusterSettings, parse_address
+from shield.cluster.settings import Address, ClusterSettings
 from shield.errors import RemoteError
 
-__all__ = ["Core"]
+__all__ = ["TICK_SECONDS", "Core"]
 
 FEATURES: tuple[str, ...] = ("relay",)
 """What this node can beyond the version; two nodes use what both can."""
@@ -52,11 +47,8 @@ TICK_SECONDS = 0.25
 CAPABILITY_SECONDS = 0.5
 """Between two ticks of the capabilities."""
 
-FATAL = frozenset({"shape", "garbage", "oversize", "second_hello", "no_hello"})
-"""After these a stream cannot be trusted any more; anything else costs one message."""
 
-
-class Core:
+class Core(ABC):
     """See the module's docstring. ``shift``: wall time minus node time, kept true by the carrier."""
 
     def __init__(
@@ -65,9 +57,9 @@ class Core:
         settings: ClusterSettings,
         now: float,
         wall: float,
+        reach: Reach,
         *,
         addresses: Iterable[Address] = (),
-        seeds: Iterable[Address] = (),
         revocations: Revocations | None = None,
         software: str = "shield",
     ) -> None:
@@ -79,21 +71,20 @@ class Core:
         self.errors: Counter[str] = Counter()
         """What peers did wrong, by reason."""
         self.revocations = Revocations() if revocations is None else revocations
-        self.links = Links(identity.name, settings)
         incarnation = int(wall * 1000)
         self.addresses = tuple(addresses)[:MAX_ADDRESSES]
         self._software = software
         self.membership = Membership(
             identity,
+            reach,
             incarnation=incarnation,
             addresses=self.addresses,
             relay_cost=settings.relay_cost,
             software=software,
             dead_after=settings.dead_after,
         )
-        self.post = Post(self.membership, self.links.up, incarnation & 0xFFFFFFFF)
-        places = [*seeds, *(parse_address(text) for text in settings.seeds)]
-        self.dialer = Dialer(identity.name, places)
+        self.parcels = Parcels(self.membership)
+        self.post = Post(self.membership, self, incarnation & 0xFFFFFFFF)
         self.on_revoked: Callable[[Revocation], None] = lambda _revocation: None
         """Called with each revocation that is new, to be kept over a restart."""
         self.on_expelled: Callable[[str, float], None] = lambda _name, _now: None
@@ -120,66 +111,29 @@ class Core:
             with suppress(RemoteError):  # expired or revoked meanwhile
                 self.membership.accept(news, self.wall(now), self.revocations.times, now)
 
-    # --- connections ------------------------------------------------------------------------
+    # --- what a carrier adds ----------------------------------------------------------------
 
-    def connected(
-        self, certificate: bytes, *, dialed: bool, now: float, expected: str | None = None
-    ) -> Link:
-        """A connection whose TLS handshake is done; ``certificate`` is the peer's (DER).
+    @abstractmethod
+    def send(self, node: str, message: Data, frame: bytes, now: float) -> SendResult:
+        """Send to a member that can be reached: see ``carrier.Ways``."""
 
-        ``expected``: who must be there; a member may have told a wrong address, or another's. Raises
-        RemoteError when that peer is not wanted; the carrier then closes the connection.
-        """
-        try:
-            peer = Certificate.read(certificate, self.identity.authority)
-            peer.check(self.wall(now), self.revocations.times)
-            if peer.name == self.name:
-                raise RemoteError("self", self.name)
-            if expected is not None and peer.name != expected:
-                raise RemoteError("wrong_node", f"{peer.name} answers at an address of {expected}")
-            rival = self.links.rival(peer.name, dialed=dialed, now=now)
-            if rival is not None:
-                self._end(rival, "replaced by a newer connection", now)
-            return self.links.open(peer, self._hello(now), dialed=dialed, now=now)
-        except RemoteError as error:
-            self._wrong(error, "", now)
-            raise
+    @abstractmethod
+    def broadcast(
+        self, nodes: tuple[str, ...], message: Data, frame: bytes, now: float
+    ) -> Collection[str]:
+        """Send to all who can be reached: see ``carrier.Ways``."""
 
-    def receive_data(self, link: Link, data: bytes, now: float) -> None:
-        """Bytes of a peer. What is wrong with them is counted; a broken stream ends its link."""
-        opening = link.state is LinkState.OPENING
-        try:
-            messages = link.receive(data, now)
-        except RemoteError as error:
-            self._wrong(error, link.peer, now)
-            link.refuse(error.reason, str(error))
-            self._end(link, link.why, now)
-            return
-        if opening and link.state is LinkState.UP:
-            self._up(link, now)
-        for message in messages:
-            try:
-                self._take(link, message, now)
-            except RemoteError as error:
-                self._wrong(error, link.peer, now)
-                if error.reason in FATAL:
-                    link.refuse(error.reason, str(error))
-                    self._end(link, link.why, now)
-                    break
-        self.post.wake()
+    @abstractmethod
+    def flood(self, message: MemberNews | Revoked | Leave) -> None:
+        """Tell everybody something that concerns the cluster itself."""
 
-    def closed(self, link: Link, why: str, now: float) -> None:
-        """A connection is gone."""
-        link.close(why)
-        if self.links.drop(link):
-            self.membership.link_down(link.peer)
-            self.events.add(self.wall(now), "link", link.peer, f"lost: {link.why}")
-            self._changed(self.membership.recompute(now), now)
+    @abstractmethod
+    def cut_off(self, revocation: Revocation, now: float) -> None:
+        """End what connects this node with one that was put out."""
 
-    def _end(self, link: Link, why: str, now: float) -> None:
-        self.links.end(link, why)
-        self.closed(link, why, now)
-        self.post.wake()
+    @abstractmethod
+    def look_at_timers(self, now: float) -> None:
+        """Do what the carrier has to do about four times a second."""
 
     # --- time -------------------------------------------------------------------------------
 
@@ -188,18 +142,9 @@ class Core:
         return self._next_tick
 
     def handle_timer(self, now: float) -> None:
-        """Ping, give up silent links, let suspects die and questions end."""
+        """Give signs of life, notice who is gone, let suspects die and questions end."""
         self._next_tick = now + TICK_SECONDS
-        for link, why in self.links.overdue(now):
-            self.errors["silent" if link.state is LinkState.UP else "no_hello"] += 1
-            self._end(link, why, now)
-        for link in self.links.up.values():
-            if link.ping_due(now, self.settings.ping_interval):
-                link.ping(now, self._reports(now))
-            if link.lost and not link.waiting:
-                link.lost = False
-                self.events.add(self.wall(now), "overflow", link.peer, "it did not read; compared anew")
-                self._introduce(link)
+        self.look_at_timers(now)
         self._changed(self.membership.tick(now), now)
         self.post.requests.expire(now)
         if now >= self._next_capabilities:
@@ -223,7 +168,7 @@ class Core:
         """Say goodbye to everybody; the carrier then sends what waits and closes."""
         self.membership.leaving = True
         self._flood_own(now)
-        self.links.flood(Leave("leaving"))
+        self.flood(Leave("leaving"))
         self.post.wake()
 
     def forget(self, name: str, now: float) -> bool:
@@ -239,11 +184,8 @@ class Core:
         name = revocation.name
         self.on_revoked(revocation)
         self.events.add(self.wall(now), "revoked", name, "its certificate counts no more")
-        for link in self.links:
-            if link.peer == name and link.issued <= revocation.time:
-                link.refuse("revoked")
-                self._end(link, "revoked", now)
-        self.links.flood(Revoked(revocation.body, revocation.signature))
+        self.cut_off(revocation, now)
+        self.flood(Revoked(revocation.body, revocation.signature))
         member = self.membership.members.get(name)
         if member is not None and member.certificate.issued <= revocation.time:
             self.membership.remove(name)
@@ -257,51 +199,18 @@ class Core:
         self.identity = self.membership.identity = identity
         self._flood_own(now)
 
-    # --- inside -----------------------------------------------------------------------------
+    # --- what comes from others -------------------------------------------------------------
 
-    def _up(self, link: Link, now: float) -> None:
-        self.links.worked(link)
-        self.membership.link_up(link.peer, now)
-        self.events.add(self.wall(now), "link", link.peer, "dialed" if link.dialed else "accepted")
-        if held := self.membership.held(link.peer, now):
-            self.events.add(self.wall(now), "warning", link.peer, f"flaps: not used for {held:.0f} s")
-        self._introduce(link)
-        self._changed(self.membership.recompute(now), now)
+    def _take_revoked(self, message: Revoked, now: float) -> None:
+        read = Revocation.read(message.body, message.signature, self.identity.authority)
+        if self.revocations.add(read):
+            self.revoked(read, now)
 
-    def _introduce(self, link: Link) -> None:
-        """Tell a neighbour all that everybody must know."""
-        link.send(self.membership.news)
-        for revocation in self.revocations:
-            link.send(Revoked(revocation.body, revocation.signature))
-        for member in self.membership.members.values():
-            link.send(member.news)
-
-    def _take(self, link: Link, message: Message, now: float) -> None:
-        if isinstance(message, Data):
-            self.post.take(link, message, now)
-        elif isinstance(message, Ping):
-            self._reported(link, message, now)
-        elif isinstance(message, Routed):
-            self.post.take_routed(link, message, now)
-        elif isinstance(message, MemberNews):
-            self._news(link, message, now)
-        elif isinstance(message, Revoked):
-            read = Revocation.read(message.body, message.signature, self.identity.authority)
-            if self.revocations.add(read):
-                self.revoked(read, now)
-        elif isinstance(message, Leave):
-            self._end(link, "it leaves", now)
-        elif isinstance(message, Refuse):
-            self.errors["refused_us"] += 1
-            self._end(link, f"it refuses us: {message.reason}", now)
-        else:
-            raise RemoteError("shape", f"{type(message).__name__} from a member")
-
-    def _news(self, link: Link, news: MemberNews, now: float) -> None:
+    def _take_news(self, news: MemberNews, now: float) -> bool:
+        """A member's record; True when it is news. Raises RemoteError when it must not be believed."""
         changes = self.membership.accept(news, self.wall(now), self.revocations.times, now)
-        if changes is not None:
-            self.links.flood(news, but=link)
         self._changed(changes or [], now)
+        return changes is not None
 
     def _changed(self, changes: list[Change], now: float) -> None:
         """Follow changes of state, and tell everybody when our own connections have changed."""
@@ -317,19 +226,20 @@ class Core:
     def _flood_own(self, now: float) -> None:
         news = self.membership.advertise(now)
         if news is not None:
-            self.links.flood(news)
+            self.flood(news)
             self.post.wake()
 
     def _reports(self, now: float) -> dict[str, bytes]:
+        """What each capability wants the others to know, for a sign of life."""
         found = self.post.each(lambda capability: capability.report(now))
         return {name: report for name, report in found.items() if report}
 
-    def _reported(self, link: Link, ping: Ping, now: float) -> None:
-        if link.peer not in self.membership.members or not self.membership.enabled:
+    def _reported(self, sender: str, reports: dict[str, bytes], now: float) -> None:
+        if sender not in self.membership.members or not self.membership.enabled:
             return
-        for name, report in ping.reports.items():
+        for name, report in reports.items():
             if capability := self.post.capabilities.get(name):
-                capability.reported(link.peer, report, now)
+                capability.reported(sender, report, now)
 
     def _hello(self, now: float) -> Hello:
         return Hello(

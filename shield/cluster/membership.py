@@ -1,20 +1,19 @@
 """Membership: who is in the cluster, in which state, and by which way each one is reached.
 
-Every member signs a record of itself with its neighbours; records are flooded, and everybody computes
-from them who can be reached. All changes of state are made here, by the table in ``member``.
+Every member signs a record of itself, and records are flooded. Who can be reached is found out by the
+carrier (``Reach``). All changes of state are made here, by the table in ``member``.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from shield.cluster.carrier import Reach
 from shield.cluster.identity import Identity
 from shield.cluster.member import (
     ENABLED,
     LEAVING,
-    MAX_LINKS,
     TRANSITIONS,
     Happening,
     Member,
@@ -22,7 +21,7 @@ from shield.cluster.member import (
     Record,
 )
 from shield.cluster.messages import MemberNews
-from shield.cluster.routing import LINK_COST, Route, routes
+from shield.cluster.routing import Route
 from shield.cluster.settings import Address
 from shield.errors import RemoteError
 
@@ -30,15 +29,6 @@ __all__ = ["MAX_MEMBERS", "Change", "Membership"]
 
 MAX_MEMBERS = 1024
 """Members remembered, dead ones too; the mesh is meant for about 64."""
-
-FLAPS = 4
-"""A neighbour whose connection came up so often within FLAP_SECONDS is held: it is used again when it
-has been up for a while, longer each time, so that one bad cable does not keep all nodes busy."""
-FLAP_SECONDS = 60.0
-TOGETHER_SECONDS = 0.5
-"""After a start both sides dial, and one of two connections replaces the other: it came up once."""
-HOLD_SECONDS = 5.0
-MAX_HOLD = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +40,13 @@ class Change:
     """None for one that was not known."""
 
 
-@dataclass(slots=True)
-class _Neighbour:
-    """Our own connection to another node."""
-
-    up: bool = False
-    ups: deque[float] = field(default_factory=lambda: deque(maxlen=64))
-    held_until: float = 0.0
-
-
 class Membership:
     """What one node knows of all others. Gives changes; does not send."""
 
     def __init__(
         self,
         identity: Identity,
+        reach: Reach,
         *,
         incarnation: int,
         addresses: Iterable[Address],
@@ -73,6 +55,7 @@ class Membership:
         dead_after: float,
     ) -> None:
         self.identity = identity
+        self.reach = reach
         self.incarnation = incarnation
         self.members: dict[str, Member] = {}
         """By name, without this node."""
@@ -85,7 +68,6 @@ class Membership:
         self._relay_cost = relay_cost
         self._software = software
         self._dead_after = dead_after
-        self._neighbours: dict[str, _Neighbour] = {}
         self._sequence = 0
         self._said: Record | None = None
         self.news = self._sign(0.0)
@@ -101,37 +83,6 @@ class Membership:
         """What we say of ourselves."""
         assert self._said is not None
         return self._said
-
-    # --- our connections --------------------------------------------------------------------
-
-    def link_up(self, peer: str, now: float) -> None:
-        """A connection to ``peer`` works; it is used unless it has flapped."""
-        neighbour = self._neighbours.setdefault(peer, _Neighbour())
-        neighbour.up = True
-        if not neighbour.ups or now - neighbour.ups[-1] >= TOGETHER_SECONDS:
-            neighbour.ups.append(now)
-        flaps = sum(now - moment < FLAP_SECONDS for moment in neighbour.ups)
-        if flaps > FLAPS:
-            neighbour.held_until = now + min(HOLD_SECONDS * 2 ** (flaps - FLAPS - 1), MAX_HOLD)
-
-    def link_down(self, peer: str) -> None:
-        """The connection to ``peer`` is gone."""
-        if neighbour := self._neighbours.get(peer):
-            neighbour.up = False
-
-    def held(self, peer: str, now: float) -> float:
-        """Seconds that a connection is still held back because it flapped."""
-        neighbour = self._neighbours.get(peer)
-        return max(0.0, neighbour.held_until - now) if neighbour is not None else 0.0
-
-    def links(self, now: float) -> dict[str, int]:
-        """Our usable connections and their cost."""
-        found = {
-            name: LINK_COST
-            for name, neighbour in self._neighbours.items()
-            if neighbour.up and neighbour.held_until <= now and name in self.members
-        }
-        return dict(list(found.items())[:MAX_LINKS])
 
     # --- records ----------------------------------------------------------------------------
 
@@ -177,7 +128,7 @@ class Membership:
 
     def remove(self, name: str) -> Member | None:
         """Forget a member, until it shows up again."""
-        self._neighbours.pop(name, None)
+        self.reach.forget(name)
         self.routes.pop(name, None)
         return self.members.pop(name, None)
 
@@ -185,11 +136,7 @@ class Membership:
 
     def recompute(self, now: float) -> list[Change]:
         """Find the ways anew; gives the changes of state that follow."""
-        links = self.links(now)
-        records = {name: member.record for name, member in self.members.items()}
-        self.routes = {
-            name: route for name, route in routes(self.name, links, records).items() if name in records
-        }
+        self.routes = self.reach.routes(self.members, now)
         changes: list[Change] = []
         for name, member in self.members.items():
             if name not in self.routes:
@@ -228,7 +175,7 @@ class Membership:
             self._sequence,
             self.identity.certificate,
             self.addresses,
-            tuple(sorted(self.links(now).items())),
+            tuple(sorted(self.reach.links(self.members, now).items())),
             self._relay_cost,
             flags,
             self._software,

@@ -16,9 +16,8 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
-from shield.cluster.core import Core
 from shield.cluster.dialer import Attempt
 from shield.cluster.link import Link
 from shield.cluster.lookup import Lookup
@@ -29,6 +28,7 @@ from shield.cluster.peer_connection import (
     Peer,
     explain,
 )
+from shield.cluster.peer_core import PeerCore
 from shield.cluster.settings import Address, parse_address
 from shield.errors import SystemFailure
 
@@ -73,7 +73,7 @@ class PeerCarrier:
 
     def __init__(
         self,
-        core: Core,
+        core: PeerCore,
         credentials: Credentials,
         guest: Callable[[str], Guest | None] = lambda _host: None,
         expects_guests: Callable[[], bool] = lambda: False,
@@ -117,6 +117,31 @@ class PeerCarrier:
         self._spawn(self._accept(self._listener))
         self.core.post.wake = self._wake
         self._look()
+
+    # --- for people -------------------------------------------------------------------------
+
+    def problems(self) -> dict[str, str]:
+        """Whom this node cannot connect to, and why."""
+        return self.core.dialer.problems()
+
+    def status(self, now: float) -> dict[str, Any]:  # noqa: ARG002
+        """The carrier in short."""
+        return {
+            "carrier": "peer",
+            "relayed": self.core.relayed,
+            "throttled": self.throttled,
+            "refused": dict(self.refused),
+            "unreachable": self.problems(),
+        }
+
+    def connections(self, now: float) -> list[dict[str, Any]]:
+        """One row for each connection."""
+        return [link.as_json(now) for link in self.core.links]
+
+    def connection(self, node: str, now: float) -> dict[str, Any]:
+        """The direct connection to a member, if there is one."""
+        link = self.core.links.up.get(node)
+        return {} if link is None else link.as_json(now)
 
     async def close(self, *, leave: bool = False) -> None:
         """End all connections; with ``leave`` say goodbye first."""

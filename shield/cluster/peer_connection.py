@@ -9,9 +9,9 @@ import time
 from collections import Counter
 from typing import Protocol, cast
 
-from shield.cluster.core import Core
 from shield.cluster.identity import Certificate
 from shield.cluster.link import Link
+from shield.cluster.peer_core import PeerCore
 from shield.errors import RemoteError
 
 __all__ = ["HANDSHAKE_SECONDS", "LINGER_SECONDS", "MAX_FRAMES", "Guest", "Peer", "explain"]
@@ -49,7 +49,7 @@ class Guest(Protocol):
 class Carrier(Protocol):
     """What a connection needs of its carrier."""
 
-    core: Core
+    core: PeerCore
     refused: Counter[str]
     throttled: int
 

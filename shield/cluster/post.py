@@ -1,24 +1,22 @@
-"""Post: messages of capabilities, from and to this node, direct or over others.
+"""Post: messages of capabilities, from and to this node. How they get to others is the carrier's affair.
 
-The sender of a message is proven: directly by the certificate of the link, over others by the origin's
-signature, which the destination checks. Who hands a parcel on needs no trust: it cannot change it, and
-an old one is not taken twice.
+The sender of a message is proven before it comes here: by the certificate of a connection, or by the
+origin's signature on a parcel.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from shield.cluster.capability import Capability, Incoming, SendResult
-from shield.cluster.link import Link, LinkState
+from shield.cluster.carrier import Ways
 from shield.cluster.membership import Membership
-from shield.cluster.messages import MAX_BODY, Data, Kind, Routed, encode_message
+from shield.cluster.messages import MAX_BODY, Data, Kind, encode_message
 from shield.cluster.requests import Answers, Requests
-from shield.cluster.routing import Parcel, Seen
 from shield.errors import RemoteError
 from shield.wire import pack_value, unpack_value
 
@@ -40,22 +38,18 @@ class PostStats:
 
 
 class Post:
-    """Sends and delivers for one node. ``links``: the connections that work, by peer."""
+    """Sends and delivers for one node. ``start``: the first tag of its requests."""
 
-    def __init__(self, membership: Membership, links: Mapping[str, Link], start: int) -> None:
+    def __init__(self, membership: Membership, ways: Ways, start: int) -> None:
         self.capabilities: dict[str, Capability] = {}
         self.stats: dict[str, PostStats] = {}
         self.requests = Requests(start)
         self.errors: Counter[str] = Counter()
         """Messages that were refused, by reason."""
-        self.relayed = 0
-        """Parcels handed on between others."""
         self.wake: Callable[[], None] = lambda: None
         """Called when there is something to send."""
         self._membership = membership
-        self._links = links
-        self._sequence = 0
-        self._seen: dict[str, Seen] = {}
+        self._ways = ways
 
     def add(self, capability: Capability) -> None:
         """Let a feature take part; raises ValueError when its name is taken."""
@@ -95,7 +89,10 @@ class Post:
         frame = _packed(message)
         if frame is None:
             return self._count(message, SendResult.FAILED)
-        results = [self._send_packed(node, message, frame, now) for node in self.reachable()]
+        results = []
+        if nodes := self.reachable():
+            missed = self._send_to_all(nodes, message, frame, now)
+            results.append(SendResult.FAILED if len(missed) == len(nodes) else SendResult.SENT)
         if include_self:
             results.append(self._send_packed(self._membership.name, message, frame, now))
         if not results:
@@ -126,11 +123,18 @@ class Post:
         if frame is None or not nodes:
             self.requests.cancel(tag)
             return SendResult.UNREACHABLE if frame is not None else SendResult.FAILED
-        sent = [node for node in nodes if self._membership.reachable(node) or node == self.name]
+        sent = {node for node in nodes if self._membership.reachable(node) or node == self.name}
         if not sent:
             self.requests.cancel(tag)
             return SendResult.UNREACHABLE
+        # Everybody is one message where the carrier can do that.
+        everybody = set(sent) - {self.name} == set(self.reachable()) and len(sent) > 1
+        if everybody:
+            for node in self._send_to_all(self.reachable(), message, frame, now):
+                self.requests.not_sent(tag, node)
         for node in nodes:
+            if everybody and node in sent and node != self.name:
+                continue
             if self._send_packed(node, message, frame, now) is not SendResult.SENT:
                 self.requests.not_sent(tag, node)
         return SendResult.SENT
@@ -163,23 +167,23 @@ class Post:
             return SendResult.SENT
         if not membership.reachable(node):
             return self._count(message, SendResult.UNREACHABLE)
-        hop = membership.routes[node].next_hop
-        link = self._links.get(hop)
-        if link is None:
-            return self._count(message, SendResult.UNREACHABLE)
         frame = frame or _packed(message)
         if frame is None:
             return self._count(message, SendResult.FAILED)
-        if hop != node:
-            self._sequence += 1
-            started = membership.members[node].record.incarnation
-            parcel = Parcel(
-                membership.name, membership.incarnation, self._sequence, node, *message, started
-            )
-            frame = encode_message(parcel.sign(membership.identity))
-        sent = link.send_frame(frame)
+        result = self._ways.send(node, message, frame, now)
         self.wake()
-        return self._count(message, SendResult.SENT if sent else SendResult.FAILED)
+        return self._count(message, result)
+
+    def _send_to_all(
+        self, nodes: tuple[str, ...], message: Data, frame: bytes, now: float
+    ) -> Collection[str]:
+        """Send to all who can be reached; gives those whom it does not get to."""
+        missed = self._ways.broadcast(nodes, message, frame, now)
+        self.wake()
+        if stats := self.stats.get(message.capability):
+            stats.sent += len(nodes) - len(missed)
+            stats.not_sent += len(missed)
+        return missed
 
     def _count(self, message: Data, result: SendResult) -> SendResult:
         if stats := self.stats.get(message.capability):
@@ -190,34 +194,6 @@ class Post:
         return result
 
     # --- to this node -----------------------------------------------------------------------
-
-    def take(self, link: Link, message: Data, now: float) -> None:
-        """A message from a neighbour itself."""
-        if link.peer not in self._membership.members:
-            raise RemoteError("unknown_sender", link.peer)
-        self.deliver(link.peer, message, now)
-
-    def take_routed(self, link: Link, routed: Routed, now: float) -> None:
-        """A parcel: for this node, or to be handed on. Raises RemoteError when it is not right."""
-        parcel = Parcel.read(routed)
-        membership = self._membership
-        if parcel.destination != membership.name:
-            self._hand_on(link, routed, parcel)
-            return
-        member = membership.members.get(parcel.origin)
-        if member is None:
-            raise RemoteError("unknown_sender", parcel.origin)
-        if not member.certificate.verify(routed.signature, routed.body):
-            raise RemoteError("forged_origin", f"a parcel of {parcel.origin} by way of {link.peer}")
-        if (
-            parcel.incarnation < member.record.incarnation
-            or parcel.destination_incarnation != membership.incarnation
-        ):
-            raise RemoteError("replayed", parcel.origin)
-        if not self._seen.setdefault(parcel.origin, Seen()).first(parcel.incarnation, parcel.sequence):
-            raise RemoteError("replayed", parcel.origin)
-        message = Data(parcel.capability, parcel.kind, parcel.tag, parcel.body)
-        self.deliver(parcel.origin, message, now)
 
     def deliver(self, sender: str, message: Data, now: float) -> None:
         """Give a message to its capability, or an answer to its question."""
@@ -252,17 +228,6 @@ class Post:
         if incoming.kind is not Kind.REQUEST:
             return SendResult.FAILED
         return self.send(incoming.sender, Data(capability, Kind.FAILURE, incoming.tag, why[:200]), now)
-
-    def _hand_on(self, link: Link, routed: Routed, parcel: Parcel) -> None:
-        route = self._membership.routes.get(parcel.destination)
-        onward = self._links.get(route.next_hop) if route is not None else None
-        if routed.hops <= 1:
-            raise RemoteError("too_many_hops", f"from {parcel.origin} to {parcel.destination}")
-        if onward is None or onward is link or onward.state is not LinkState.UP:
-            raise RemoteError("no_route", parcel.destination)
-        onward.send(routed._replace(hops=routed.hops - 1))
-        self.relayed += 1
-        self.wake()
 
 
 def _packed(message: Data) -> bytes | None:

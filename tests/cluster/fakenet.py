@@ -15,12 +15,12 @@ from typing import Any
 
 from shield.cluster.authority import Authority, create
 from shield.cluster.capability import Incoming, Outlet
-from shield.cluster.core import Core
 from shield.cluster.dialer import Attempt
 from shield.cluster.identity import Identity, new_key
 from shield.cluster.link import Link
 from shield.cluster.member import Member
 from shield.cluster.messages import Kind
+from shield.cluster.peer_core import PeerCore
 from shield.cluster.settings import ClusterSettings
 from shield.errors import RemoteError
 
@@ -96,7 +96,7 @@ class FakeNode:
     def start(self) -> None:
         """Begin anew, as after a restart."""
         self.stopped = False
-        self.core = Core(
+        self.core = PeerCore(
             identity(self.name),
             self.settings,
             self.net.now,

@@ -7,8 +7,8 @@ import pytest
 from shield.cluster.capability import SendResult
 from shield.cluster.identity import Identity
 from shield.cluster.messages import Data, Kind, MemberNews, encode_message
+from shield.cluster.parcels import Parcel
 from shield.cluster.requests import Answers
-from shield.cluster.routing import Parcel
 from tests.cluster.fakenet import WALL, FakeNet, Pipe, authority, identity
 
 
@@ -123,7 +123,7 @@ def test_messages_travel_over_a_third_node() -> None:
     assert net["b"].recorder.bodies == [0, 1, 2, 3, 4]
     assert {incoming.sender for incoming in net["b"].recorder.got} == {"a"}
     assert net["c"].recorder.bodies == []
-    assert net["c"].core.post.relayed == 5
+    assert net["c"].core.relayed == 5
     net.heal()
     net.run(5)
     assert net["a"].core.membership.routes["b"].hops == 1
@@ -208,7 +208,7 @@ def test_a_flapping_connection_is_held_back() -> None:
         net.break_pipes(lambda _pipe: True)
     net.run(2)
     assert "b" in net["a"].core.links.up
-    assert net["a"].core.membership.held("b", net.now) > 0
+    assert net["a"].core.neighbours.held("b", net.now) > 0
     assert net.sees("a") == set()
     changes = len(net["a"].recorder.states)
     assert changes <= 2 * 6

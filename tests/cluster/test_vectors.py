@@ -19,8 +19,8 @@ from shield.cluster.chunks import pack_buckets, pack_digests, report
 from shield.cluster.entry import bucket_of, make_seal
 from shield.cluster.identity import _SIGNED
 from shield.cluster.member import ENABLED, Record
+from shield.cluster.parcels import Parcel
 from shield.cluster.revocation import Revocation
-from shield.cluster.routing import Parcel
 from shield.cluster.tokens import JoinToken
 from shield.detect.alert import Proof
 from shield.net import Network

@@ -18,8 +18,8 @@ from shield.cluster.capability import Incoming
 from shield.cluster.cluster import Cluster
 from shield.cluster.member import Member
 from shield.cluster.messages import Data, Kind
+from shield.cluster.parcels import Parcel
 from shield.cluster.replicated import ReplicatedMap
-from shield.cluster.routing import Parcel
 from shield.cluster.sync import Sync
 from shield.detect.alert import Proof
 from shield.net import Network
