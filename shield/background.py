@@ -8,6 +8,7 @@ import gc
 import os
 import socket
 import threading
+from asyncio import sslproto
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -17,6 +18,10 @@ __all__ = ["calm_collector", "in_thread", "look_up", "notify", "run_loop"]
 
 GARBAGE = (20_000, 50, 100)
 """Objects made, and collections of the younger generation, until Python looks for garbage."""
+
+TLS_BUFFER = 32 * 1024
+"""Octets that asyncio keeps for what it reads of one TLS connection: two records of the largest kind. Its own
+256 kB would be 8 MB of a node with 31 neighbours; uvloop's are not touched until they are needed."""
 
 
 def calm_collector() -> None:
@@ -63,6 +68,7 @@ def run_loop(work: Coroutine[Any, Any, None]) -> None:
     try:
         import uvloop
     except ImportError:
+        sslproto.SSLProtocol.max_size = TLS_BUFFER
         asyncio.run(work)
     else:
         uvloop.run(work)

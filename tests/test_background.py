@@ -6,12 +6,14 @@ import asyncio
 import gc
 import os
 import socket
+import sys
 import threading
+from asyncio import sslproto
 from pathlib import Path
 
 import pytest
 
-from shield.background import GARBAGE, calm_collector, in_thread, look_up, notify
+from shield.background import GARBAGE, TLS_BUFFER, calm_collector, in_thread, look_up, notify, run_loop
 from shield.errors import SystemFailure
 from shield.net import pack
 
@@ -27,6 +29,19 @@ def test_the_collector_is_calmed() -> None:
     finally:
         gc.unfreeze()
         gc.set_threshold(*before)
+
+
+def test_asyncio_keeps_small_buffers_for_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where uvloop is not installed, each TLS connection of the node has a buffer of our size."""
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    monkeypatch.setattr(sslproto.SSLProtocol, "max_size", 1 << 18)
+
+    async def main() -> None:
+        sizes.append(sslproto.SSLProtocol.max_size)
+
+    sizes: list[int] = []
+    run_loop(main())
+    assert sizes == [TLS_BUFFER]
 
 
 def test_a_thread_gives_its_result() -> None:

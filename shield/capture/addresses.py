@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shield.capture.lean import lean_scapy
 from shield.errors import InputError
 from shield.net import pack
 
@@ -10,6 +11,7 @@ __all__ = ["own_addresses"]
 
 def own_addresses() -> frozenset[bytes]:
     """Packed addresses of all interfaces of this network namespace, as they are now."""
+    lean_scapy()
     from scapy.arch.linux import L2ListenSocket
     from scapy.config import conf
     from scapy.interfaces import NetworkInterface

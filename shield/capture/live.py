@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from shield.capture.bpf import sip_filter
+from shield.capture.lean import lean_scapy
 from shield.capture.settings import CaptureSettings
 from shield.capture.source import Frame
 from shield.capture.stats import LiveStats
@@ -181,6 +182,7 @@ class LiveSource:
 
     def _open(self, name: str) -> None:
         """Open one interface, filter attached, buffer raised."""
+        lean_scapy()
         from scapy.arch.linux import L2ListenSocket
         from scapy.config import conf
         from scapy.error import Scapy_Exception

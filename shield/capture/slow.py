@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from shield.capture.lean import lean_scapy
 from shield.capture.link import BAD_VERSION, NOT_IP, TRUNCATED, Reject
 from shield.capture.packet import URG, Fragment, Packet, TcpSegment, UdpPacket, read_transport
 from shield.net import pack
@@ -61,6 +62,7 @@ class _Scapy:
     """The scapy classes used here, loaded on first use: importing them takes 0.4 s."""
 
     def __init__(self) -> None:
+        lean_scapy()
         from scapy.config import conf
         from scapy.contrib import mpls
         from scapy.layers import inet, inet6, l2, ppp
