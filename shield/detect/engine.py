@@ -16,6 +16,7 @@ from shield.detect.counters import MAX_COUNTERS, forgive, opened, real, single
 from shield.detect.evidence import EvidenceStore
 from shield.detect.fits import fits, key_of
 from shield.detect.plan import Plan, make_plan
+from shield.detect.pool import Pool
 from shield.detect.prefixes import Neighbours
 from shield.detect.report import PROGRESS_TIME, QUIET_TIME, REPEATED, make_alert, note
 from shield.detect.rule import Mark, Rule
@@ -61,6 +62,8 @@ class Engine:
         self.neighbours = Neighbours()
         self.campaigns = Campaigns()
         self.together = Together(self.sources, self.evidence, self.neighbours, servers)
+        self.pool: Pool | None = None
+        """What the nodes of a cluster count together; None while this node is alone."""
         self.rules: tuple[Rule, ...] = tuple(rules)
         self.use_settings(settings)
 
@@ -68,6 +71,8 @@ class Engine:
         """Work with these settings from now on; nothing that is remembered is lost."""
         self.sources.limit(settings.max_sources)
         self.trust_time = self.together.trust_time = settings.trust_time
+        if self.pool is not None:
+            self.pool.trust_time = settings.trust_time
         self._domains = frozenset(domain.lower().encode() for domain in settings.domains)
         self.use(self.rules)  # which of them are active depends on the domains
 
@@ -87,6 +92,23 @@ class Engine:
         # All other methods share one plan, so a flood of invented ones makes no plans.
         self._methods = METHODS.union(*(rule.methods for rule in rules))
         self._plans: tuple[dict[bytes, Plan], ...] = tuple({} for _ in Kind)
+        if self.pool is not None:
+            self.pool.use(self._active)
+
+    def join(self, pool: Pool | None) -> None:
+        """Count together with other nodes from now on; None: alone again."""
+        self.pool = pool
+        if pool is not None:
+            pool.trust_time = self.trust_time
+            pool.use(self._active)
+
+    def accuse(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
+        """Take alerts that the counts of other nodes completed; gives them as they are to be told."""
+        for alert in alerts:
+            record = self.sources.get(alert.source)
+            if record is not None:
+                record.accused = alert.time + QUIET_TIME
+        return self._told(alerts)
 
     def observe(self, event: SipEvent) -> Sequence[Alert]:
         """Count one event; gives the alerts that it completes."""
@@ -182,6 +204,8 @@ class Engine:
         self.together.crowds.tick(time)
         self.campaigns.tick(time)
         self.neighbours.tick(time, GOOD_TIME * self.trust_time)
+        if self.pool is not None:
+            self.pool.tick(time)
 
     def _judge(  # noqa: PLR0911
         self, rule: Rule, event: SipEvent, record: SourceRecord
@@ -197,6 +221,7 @@ class Engine:
         proven = bool(event.proofs & (rule.proof or 7))
         if rule.proof and not proven:
             return NOTHING
+        value: bytes | None = None
         distinct: int | None = None
         if rule.distinct is not None:
             value = rule.distinct(event)
@@ -208,13 +233,17 @@ class Engine:
             return NOTHING
         if not rule.by_client:
             self.evidence.add(event, note(rule, event, marks))
-            return self.together.judge(
+            found = self.together.judge(
                 rule, event, record, key=key, distinct=distinct, marks=marks, proven=proven
             )
-        limit = rule.max_retry * (rule.trusted_factor if trusted else 1)
-        return self._count(
-            rule, event, record, key=key, distinct=distinct, limit=limit, marks=marks, proven=proven
-        )
+        else:
+            limit = rule.max_retry * (rule.trusted_factor if trusted else 1)
+            found = self._count(
+                rule, event, record, key=key, distinct=distinct, limit=limit, marks=marks, proven=proven
+            )
+        if found or self.pool is None or trusted or event.time < record.accused:
+            return found
+        return self.pool.count(rule, event, value, proven=proven)
 
     def _count(
         self,
@@ -279,6 +308,8 @@ class Engine:
 
     def _forgive(self, event: SipEvent, record: SourceRecord) -> None:
         """What succeeded for a user was no guess at that user."""
+        if self.pool is not None:
+            self.pool.succeeded(event, trusted=record.trusted(event.time, self.trust_time))
         if record.crowded:
             for rule in self._forgiving_together:
                 key = key_of(rule, event)

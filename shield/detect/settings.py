@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DetectSettings"]
+from shield.errors import ConfigError
+
+__all__ = ["DetectSettings", "EvidenceSettings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +28,19 @@ class DetectSettings:
     """Client addresses remembered at most; the longest silent one without history goes first."""
     trust_time: float = 43_200.0
     """Seconds for which one accepted login or answered call keeps a source trusted."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceSettings:
+    """What the nodes of a cluster tell each other about sources that are below every limit."""
+
+    share: bool = True
+    """Tell what rules counted here, and judge by what all nodes counted together. Users, numbers and
+    Call-IDs travel as hashes with a secret of the cluster."""
+    rate: int = 16_384
+    """Octets a second that this node tells at most, to each other one. A scan of 1,000 sources at once
+    needs about twice that for some seconds; the most suspicious sources go first."""
+
+    def __post_init__(self) -> None:
+        if not 1_024 <= self.rate <= 10_000_000:
+            raise ConfigError("evidence.rate: must be between 1024 and 10000000")

@@ -7,6 +7,7 @@ ban never rests on evidence that could be forged.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from struct import Struct
 
 __all__ = ["Bucket", "Counter", "Score", "Window"]
@@ -86,6 +87,12 @@ class Window:
     def kept(self) -> int:
         """Keys remembered, however old."""
         return len(self._seen) // _SIZE
+
+    def entries(self) -> Iterator[tuple[int, float, bool]]:
+        """Each key with its time and whether it is a proven one, in the order in which they came."""
+        certain = {key for key, _ in _entry.iter_unpack(self._certain)}
+        for key, time in _entry.iter_unpack(self._seen):
+            yield key, time, key in certain
 
 
 def _added(seen: bytes, entry: bytes, most: int) -> bytes:
