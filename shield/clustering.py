@@ -7,7 +7,7 @@ A node without an identity is in no cluster and works alone; ``start`` may be ca
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from secrets import token_bytes
 from typing import Any, NamedTuple
@@ -20,12 +20,16 @@ from shield.cluster.identity_files import Directory
 from shield.cluster.replicated import ReplicatedMap
 from shield.cluster.settings import ClusterSettings
 from shield.conversation import Conversation
+from shield.detect.alert import Alert
+from shield.detect.pool import Pool
+from shield.detect.pooling import Pooling
+from shield.detect.settings import EvidenceSettings
 from shield.errors import InputError, ShieldError
 from shield.hub import Hub
 from shield.net import Network, unpack
 from shield.pipeline import Pipeline
 
-__all__ = ["Clustering", "Seal", "make_sharing", "own_seal"]
+__all__ = ["Clustering", "Seal", "make_pooling", "make_sharing", "own_seal"]
 
 PURPOSE = b"blocklist"
 """What the secret of the seals is for."""
@@ -85,6 +89,16 @@ def make_sharing(
     )
 
 
+def make_pooling(
+    settings: EvidenceSettings, pipeline: Pipeline, wall: Callable[[], float]
+) -> Pooling | None:
+    """Make what puts the counts of all nodes together; None when that is switched off."""
+    if not settings.share:
+        return None
+    engine = pipeline.engine
+    return Pooling(settings, Pool(engine.sources, engine.evidence), wall=wall, secret=token_bytes)
+
+
 @dataclass
 class Clustering:
     """Belongs to one node. ``addresses``: packed addresses of this machine, as they are now."""
@@ -96,6 +110,8 @@ class Clustering:
     addresses: Callable[[], frozenset[bytes]]
     clock: Callable[[], float]
     """Node time."""
+    pooling: Pooling | None = None
+    """What puts the counts of all nodes together, if that is wanted."""
     cluster: Cluster | None = None
     problem: str = ""
     """Why this node takes no part although it has an identity."""
@@ -154,11 +170,11 @@ class Clustering:
         cluster.core.on_expelled = self.sharing.forget
         self.sharing.connect(cluster.add(self.sharing), now)
         self.conversation.join(cluster)
+        self._pool(cluster, now)
         try:
             await cluster.start()
         except BaseException:
-            self.sharing.disconnect()
-            self.conversation.part()
+            self._disconnect()
             raise
         self.cluster, self.problem = cluster, ""
         self.hub.ask_origin = self._ask_origin
@@ -173,8 +189,26 @@ class Clustering:
             try:
                 await cluster.close(leave=leave)
             finally:
-                self.sharing.disconnect()
-                self.conversation.part()
+                self._disconnect()
+
+    def _disconnect(self) -> None:
+        self.sharing.disconnect()
+        self.conversation.part()
+        if self.pooling is not None:
+            self.pooling.disconnect()
+            self.hub.pipeline.engine.join(None)
+
+    def _pool(self, cluster: Cluster, now: float) -> None:
+        """Count together with the others from now on."""
+        if self.pooling is None:
+            return
+
+        def judge(alerts: Sequence[Alert], at: float) -> None:
+            self.hub.take(self.hub.pipeline.judge(alerts, at), at, cluster.core.wall(at))
+
+        self.pooling.on_alerts = judge
+        self.pooling.connect(cluster.add(self.pooling), now)
+        self.hub.pipeline.engine.join(self.pooling.pool)
 
     def joined(self) -> Cluster:
         """The cluster, or InputError when this node is in none."""

@@ -31,7 +31,7 @@ from shield.blocklist.sharing_settings import SharingSettings
 from shield.capture.settings import CaptureSettings
 from shield.cluster.settings import ClusterSettings
 from shield.control.settings import ControlSettings
-from shield.detect.settings import DetectSettings
+from shield.detect.settings import DetectSettings, EvidenceSettings
 from shield.durations import parse_duration
 from shield.errors import ConfigError, InputError
 from shield.firewall.settings import FirewallSettings
@@ -89,6 +89,7 @@ class Settings:
     journal: JournalSettings = field(default_factory=JournalSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     sharing: SharingSettings = field(default_factory=SharingSettings)
+    evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     firewall: FirewallSettings = field(default_factory=FirewallSettings)
     control: ControlSettings = field(default_factory=ControlSettings)
 

@@ -93,6 +93,11 @@ class Health:
         """What other nodes say, when there are any."""
         return {} if self.hub.sharing is None else {"sharing": shown(self.hub.sharing)}
 
+    def _evidence(self) -> dict[str, Any]:
+        """What was counted together with other nodes."""
+        pooling = None if self.clustering is None else self.clustering.pooling
+        return {} if pooling is None else {"evidence": pooling.as_json()}
+
     def stats(self, now: float) -> dict[str, Any]:
         """Give all counters, by part."""
         hub, pipeline = self.hub, self.hub.pipeline
@@ -108,6 +113,7 @@ class Health:
             "journal": hub.journal.stats.as_json()
             | {"unsaved": hub.unsaved, "alerts_dropped": hub.alerts_unsaved_lost},
             **self._sharing(sharing_json),
+            **self._evidence(),
             "watch": {
                 "watchers": len(hub.watchers),
                 "events": hub.watchers.events,

@@ -25,7 +25,7 @@ from shield.blocklist.journal import Journal
 from shield.capture.addresses import own_addresses
 from shield.capture.live import LiveSource
 from shield.cluster_orders import ClusterOrders
-from shield.clustering import Clustering, make_sharing, own_seal
+from shield.clustering import Clustering, make_pooling, make_sharing, own_seal
 from shield.config import Mode, Settings
 from shield.control.server import ControlServer
 from shield.detect.rulefiles import load_rules
@@ -140,8 +140,9 @@ class Node:
         restored = blocklist.restore(saved.decisions, now)
         sharing.restore(journal.load_shared(wall), now)
         self.clustering = Clustering(
-            settings.cluster, self.hub, sharing, software(), own_addresses, _now
-        )
+            settings.cluster, self.hub, sharing, software(), own_addresses, _now,
+            pooling=make_pooling(settings.evidence, pipeline, time.time),
+        )  # fmt: skip
         self.health = Health(settings, self.hub, self.source, now, self.clustering)
         self.dispatcher = NodeDispatcher(
             self.hub,

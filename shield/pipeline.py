@@ -146,6 +146,12 @@ class Pipeline:
             findings += self.blocklist.expire(now)
         return findings
 
+    def judge(self, alerts: Sequence[Alert], now: float) -> list[Finding]:
+        """Decide about alerts that the counts of other nodes completed."""
+        findings: list[Finding] = []
+        self._decide(self.engine.accuse(alerts), now, findings)
+        return findings
+
     def finish(self, now: float | None = None) -> list[Finding]:
         """End of a capture: give out unfinished TCP messages and judge what still waits."""
         findings: list[Finding] = []

@@ -28,6 +28,7 @@ WITHOUT_TEST = {
 
 TESTED_BY = {
     "shield/detect/campaigns.py": "tests/detect/test_shape.py",
+    "shield/detect/counting.py": "tests/detect/test_engine.py",
     "shield/detect/fits.py": "tests/detect/test_engine.py",
     "shield/detect/keys.py": "tests/rules/test_docs.py",
     "shield/detect/table.py": "tests/detect/test_rule.py",

@@ -12,18 +12,18 @@ from dataclasses import dataclass, field, replace
 
 from shield.detect.alert import Alert
 from shield.detect.campaigns import Campaigns
-from shield.detect.counters import MAX_COUNTERS, forgive, opened, real, single
+from shield.detect.counters import MAX_COUNTERS, forgive, opened, real
+from shield.detect.counting import COUNTERS, counted_alone, full_tier, is_due, is_quiet
 from shield.detect.evidence import EvidenceStore
 from shield.detect.fits import fits, key_of
 from shield.detect.plan import Plan, make_plan
 from shield.detect.pool import Pool
 from shield.detect.prefixes import Neighbours
-from shield.detect.report import PROGRESS_TIME, QUIET_TIME, REPEATED, make_alert, note
+from shield.detect.report import PROGRESS_TIME, QUIET_TIME, make_alert, note
 from shield.detect.rule import Mark, Rule
 from shield.detect.settings import DetectSettings
 from shield.detect.sources import SourceRecord, Sources
 from shield.detect.together import Together
-from shield.detect.window import Bucket, Score, Window
 from shield.detect.window import Counter as Counting
 from shield.sip.event import Kind, SipEvent
 from shield.sip.message import METHODS
@@ -261,13 +261,13 @@ class Engine:
         held = record.counters
         counter = held.get(key) if isinstance(held, dict) else None
         if counter is None or isinstance(counter, bytes):
-            if limit > 1 and not proven and _counted_alone(rule, record, key, distinct, event.time):
+            if limit > 1 and not proven and counted_alone(rule, record, key, distinct, event.time):
                 self.evidence.add(event, note(rule, event, marks))
                 return NOTHING
             counter = self._counter(rule, key, record)
             if counter is None:
                 return NOTHING
-        elif _quiet(rule, counter, event.time, proven=proven):
+        elif is_quiet(rule, counter, event.time, proven=proven):
             counter.total += 1
             return NOTHING
         count, proofs = counter.add(
@@ -281,12 +281,12 @@ class Engine:
         self.evidence.add(event, note(rule, event, marks))
         find_time = rule.find_time
         if count < limit:
-            tier = _full_tier(rule, counter, event.time, record)
+            tier = full_tier(rule, counter, event.time, record)
             if tier is None:
                 return NOTHING
             count, proofs, limit, find_time = tier
         reached = proofs >= limit
-        if not _due(rule, counter, event.time, proven=reached):
+        if not is_due(rule, counter, event.time, proven=reached):
             return NOTHING
         counter.quiet_until = event.time + QUIET_TIME
         counter.proven_alert = reached
@@ -303,7 +303,7 @@ class Engine:
         if held is None and len(counters) >= MAX_COUNTERS:
             self.stats.counters_full += 1
             return None
-        counters[key] = found = _COUNTERS[rule.algorithm]() if held is None else real(held)
+        counters[key] = found = COUNTERS[rule.algorithm]() if held is None else real(held)
         return found
 
     def _forgive(self, event: SipEvent, record: SourceRecord) -> None:
@@ -324,55 +324,3 @@ class Engine:
             if key is not None and counters is not None:
                 counters = forgive(counters, key, user)
         record.counters = counters
-
-
-_COUNTERS: dict[str, type[Counting]] = {"window": Window, "bucket": Bucket, "score": Score}
-
-
-def _counted_alone(rule: Rule, record: SourceRecord, key: int, thing: int | None, time: float) -> bool:
-    """Count an unproven thing in little memory, if it is the only one of its source; one is no alert."""
-    if rule.algorithm != "window":
-        return False
-    counters = single(record.counters, key, thing, time)
-    if counters is None:
-        return False
-    record.counters = counters
-    return True
-
-
-def _full_tier(
-    rule: Rule, counter: Counting, time: float, record: SourceRecord
-) -> tuple[int, int, int, float] | None:
-    """The first tier that is full: count, proven count, limit and time of it.
-
-    What a source did before it last succeeded is no sign of a slow attack: a trunk has its share of
-    wrong numbers each day, and a phone that moves is refused now and then.
-    """
-    if not rule.tiers or not isinstance(counter, Window):
-        return None
-    for limit, find_time in rule.tiers:
-        if counter.kept >= limit:
-            since = min(find_time, time - record.credit_time) if record.credit_time else find_time
-            count = counter.count(time, since)
-            if count >= limit:
-                return count, counter.proven(time, since), limit, find_time
-    return None
-
-
-def _quiet(rule: Rule, counter: Counting, time: float, *, proven: bool) -> bool:
-    """Whether nothing can come of one more thing: its source was accused a moment ago.
-
-    What lies so little back is in the window yet when the rule may speak again.
-    """
-    return (
-        time < counter.quiet_until
-        and rule.find_time >= 2 * QUIET_TIME
-        and (counter.proven_alert or not proven)
-        and (counter.total + 1 != REPEATED or not rule.fingerprint)
-    )
-
-
-def _due(rule: Rule, counter: Counting, time: float, *, proven: bool) -> bool:
-    if time >= counter.quiet_until or (proven and not counter.proven_alert):
-        return True
-    return rule.fingerprint and counter.total == REPEATED

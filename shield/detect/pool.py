@@ -41,10 +41,11 @@ NETWORK_EACH = 2
 
 
 class Pool:
-    """See the module's docstring. ``key``: the secret of the cluster under which things are hashed."""
+    """See the module's docstring. ``salt``: octets that no other node has."""
 
-    def __init__(self, sources: Sources, evidence: EvidenceStore, key: bytes = b"") -> None:
-        self.key = key
+    def __init__(self, sources: Sources, evidence: EvidenceStore, salt: bytes) -> None:
+        self.key = b""
+        """The secret of the cluster under which things are hashed."""
         self.tallies = Tallies()
         self.alerts: Counter[str] = Counter()
         """Alerts by rule."""
@@ -57,7 +58,7 @@ class Pool:
             MAX_ACCUSED, QUIET_TIME
         )
         self._vouched: RecentMap[bytes, str] = RecentMap(MAX_VOUCHED, VOUCHED_TIME)
-        self._unique = numbers()
+        self._salt, self._numbers = salt, numbers()
 
     def use(self, rules: Sequence[Rule]) -> None:
         """Judge by these rules from now on."""
@@ -93,8 +94,8 @@ class Pool:
         if found is None:
             return ()
         aim, part = found
-        own = value if value is not None else b"%d %b" % (next(self._unique), self.key)
-        thing = Thing(hashed(self.key, (rule.name.encode(), own)), event.time, proven)
+        parts = (value,) if value is not None else (self._salt, b"%d" % next(self._numbers))
+        thing = Thing(hashed(self.key, (rule.name.encode(), *parts)), event.time, proven)
         self.tallies.count(aim, part, thing, event, rule.find_time)
         return self.judge(aim, event.time)
 

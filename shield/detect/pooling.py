@@ -149,6 +149,16 @@ class Pooling:
         for node in list(self.pool.tallies.others):
             self.pool.tallies.forget(node)
 
+    def as_json(self) -> dict[str, Any]:
+        """Counters, and how much is remembered."""
+        tallies = self.pool.tallies
+        return {
+            "own": len(tallies.own),
+            "others": {node: len(aims) for node, aims in sorted(tallies.others.items())},
+            "waiting": len(tallies.dirty),
+            **self.stats.as_json(),
+        }
+
     # --- telling ----------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
