@@ -96,7 +96,8 @@ def make_pooling(
     if not settings.share:
         return None
     engine = pipeline.engine
-    return Pooling(settings, Pool(engine.sources, engine.evidence), wall=wall, secret=token_bytes)
+    pool = Pool(engine.sources, engine.evidence, token_bytes(8))
+    return Pooling(settings, pool, wall=wall, secret=token_bytes)
 
 
 @dataclass

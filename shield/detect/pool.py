@@ -159,8 +159,7 @@ class Pool:
     def judge(self, aim: Aim, time: float) -> Sequence[Alert]:
         """Alerts about own clients that the sum of all nodes asks for now."""
         rule = self._rules[aim.rule]
-        own = self.tallies.own.get(aim)
-        if not own:
+        if self.tallies.total(aim) < rule.max_retry:
             return ()
         return self._judge_client(rule, aim, time) if aim.client else self._judge_crowd(rule, aim, time)
 

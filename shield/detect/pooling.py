@@ -153,6 +153,7 @@ class Pooling:
         """Counters, and how much is remembered."""
         tallies = self.pool.tallies
         return {
+            "key": key_mark(self.pool.key).hex(),
             "own": len(tallies.own),
             "others": {node: len(aims) for node, aims in sorted(tallies.others.items())},
             "waiting": len(tallies.dirty),

@@ -176,6 +176,18 @@ class Tallies:
             for part, window in (aims.get(aim) or {}).items():
                 yield node, part, window
 
+    def total(self, aim: Aim) -> int:
+        """Things of an aim at all nodes, the same ones counted again; 0 when this node has none."""
+        own = self.own.get(aim)
+        if not own:
+            return 0
+        count = sum(tally.window.kept for tally in own.values())
+        for aims in self.others.values():
+            parts = aims.get(aim)
+            if parts:
+                count += sum(window.kept for window in parts.values())
+        return count
+
     def forget(self, node: str) -> None:
         """Drop what a node told."""
         self.others.pop(node, None)
