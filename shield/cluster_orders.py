@@ -7,6 +7,7 @@ from typing import Any
 
 from shield import cluster_report
 from shield.blocklist.shared_held import drop, release
+from shield.cluster.tag_plan import check_tag
 from shield.cluster.tokens import DEFAULT_VALID
 from shield.clustering import Clustering
 from shield.control.commands import Actor
@@ -45,6 +46,9 @@ class ClusterOrders:
             "cluster.revoke": self._revoke,
             "cluster.release": self._release,
             "cluster.drop": self._drop,
+            "cluster.tag.list": lambda _a, _who: clustering.joined().tags.rows(clock()),
+            "cluster.tag.history": lambda a, _who: clustering.joined().tags.history(a["tag"]),
+            "cluster.tag.set": self._tag_set,
         }
 
     # --- looking and talking ----------------------------------------------------------------
@@ -119,3 +123,11 @@ class ClusterOrders:
     def _drop(self, arguments: Arguments, _actor: Actor) -> dict[str, Any]:
         count = drop(self._clustering.sharing, arguments["node"], self._now())
         return {"node": arguments["node"], "records": count}
+
+    def _tag_set(self, arguments: Arguments, actor: Actor) -> dict[str, Any]:
+        """Be active for a tag, or give it back."""
+        tags, tag, state = self._clustering.joined().tags, arguments["tag"], arguments["state"]
+        order = tags.claim if state == "active" else tags.release
+        reason = arguments.get("reason") or f"set by {actor.name}"
+        claim = order(check_tag(tag), reason, self._now())
+        return {"tag": tag, "state": state, "node": claim.node, "reason": claim.reason}

@@ -35,6 +35,7 @@ def status(clustering: Clustering, now: float) -> dict[str, Any]:
         "invites": cluster.invites.open(core.wall(now)),
         "blocklist": _sync(clustering, now),
         "sharing": sharing,
+        "tags": cluster.tags.rows(now),
         "errors": dict(core.errors + core.post.errors),
         **cluster.carrier.status(now),
         "warnings": clustering.warnings(),

@@ -168,7 +168,7 @@ class Clustering:
         hosts = [host for host, _ in cluster.seeds]
         self.hub.take_shared(self.sharing.admission.protect("", hosts, now), now)
         cluster.core.events.follow = self._follow
-        cluster.core.on_expelled = self.sharing.forget
+        cluster.core.on_expelled = lambda name, moment: self._expelled(cluster, name, moment)
         self.sharing.connect(cluster.add(self.sharing), now)
         self.conversation.join(cluster)
         self._pool(cluster, now)
@@ -228,7 +228,12 @@ class Clustering:
             found.append(f"cluster: another node seems to use the name {core.name}")
         for name, problem in self.cluster.carrier.problems().items():
             found.append(f"cluster: {name} cannot be reached: {problem}")
-        return found
+        return found + self.cluster.tags.warnings()
+
+    def _expelled(self, cluster: Cluster, name: str, now: float) -> None:
+        """A node was put out: nothing that it said counts any more."""
+        self.sharing.forget(name, now)
+        cluster.tags.forget(name, now)
 
     async def _ask_origin(self, origin: str, body: Any) -> Any:
         if self.cluster is None:

@@ -145,10 +145,36 @@ def test_the_views_tell_who_is_there_and_what_travels(tmp_path: Path) -> None:
             assert topology["routes"][0]["next_hop"] == "b"
             assert topology["connections"][0]["peer"] == "b"
             names = {row["name"]: row for row in await a.ask("cluster.capabilities")}
-            assert set(names) == {"blocklist", "cluster", "script"}
+            assert set(names) == {"blocklist", "cluster", "script", "tags"}
             assert names["blocklist"]["sent"] >= 1
             events = await a.ask("cluster.events", limit=50)
             assert {"member", "link"} <= {event["kind"] for event in events}
+
+    run(main)
+
+
+def test_a_tag_is_claimed_by_command_and_moves(tmp_path: Path) -> None:
+    """The order of an operator, with the reason, as both nodes show it; it is in the state file."""
+
+    async def main() -> None:
+        async with pair(tmp_path, tags=("cdr",)) as (a, b):
+            watch = await b.ask("watch", kinds=["cluster"])
+            said = await a.ask("cluster.tag.set", tag="cdr", state="active")
+            assert said == {"tag": "cdr", "state": "active", "node": "a", "reason": "set by operator"}
+            tags = a.clustering.joined().tags
+            assert tags.active("cdr")
+            await b.ask("cluster.tag.set", tag="cdr", state="active", reason="moved")
+            await until(lambda: not tags.active("cdr"))
+            (row,) = await a.ask("cluster.tag.list")
+            assert (row["state"], row["node"], row["reachable"]) == ("backup", "b", True)
+            assert row["reason"].endswith(": moved")
+            assert [one["node"] for one in await a.ask("cluster.tag.history", tag="cdr")] == ["a", "b"]
+            assert (await a.ask("cluster.status"))["tags"][0]["node"] == "b"
+            event = await watch.__anext__()
+            assert (event["kind"], event["node"]) == ("tag", "cdr")
+            with pytest.raises(InputError, match="b is"):
+                await a.ask("cluster.tag.set", tag="cdr", state="backup")
+            assert "cdr" in (tmp_path / "a" / "tags.json").read_text()
 
     run(main)
 

@@ -45,6 +45,7 @@ TESTED_BY = {
     "shield/cluster/contexts.py": "tests/cluster/test_peer_carrier.py",
     "shield/cluster/peer_connection.py": "tests/cluster/test_peer_carrier.py",
     "shield/cluster/steward.py": "tests/cluster/test_peer_carrier.py",
+    "shield/cluster/tag_claim.py": "tests/cluster/test_tags.py",
     "shield/cluster/events.py": "tests/cluster/test_core.py",
     "shield/cluster/link.py": "tests/cluster/test_core.py",
     "shield/cluster/links.py": "tests/cluster/test_core.py",

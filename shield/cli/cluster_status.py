@@ -86,6 +86,7 @@ def status_rows(answer: Answer, wall: float) -> Iterator[tuple[str, str, str]]:
     sharing = answer.get("sharing") or {}
     yield from _sharing(sharing)
     yield from _held(sharing.get("origins") or {})
+    yield from _tags(answer.get("tags") or ())
     if answer.get("revoked"):
         yield "revoked", ", ".join(answer["revoked"]), ""
     if answer.get("invites"):
@@ -156,6 +157,17 @@ def _held(origins: Mapping[str, Answer]) -> Iterator[tuple[str, str, str]]:
                 others[why] = others.get(why, 0) + count
     if others:
         yield "not applied", _counts(others), ""
+
+
+def _tags(rows: Iterable[Answer]) -> Iterator[tuple[str, str, str]]:
+    """What this node is for each sharing tag; yellow where nobody is active who can be reached."""
+    title = "tags"
+    for row in rows:
+        state, holder = row.get("state"), row.get("node")
+        away = "" if row.get("reachable") else " and cannot be reached"
+        other = f", {holder} is active{away}" if holder and state == "backup" else ""
+        yield title, f"{row['name']}: {state}{other}", "" if row.get("reachable") else "yellow"
+        title = ""
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -33,6 +33,8 @@ from shield.cluster.requests import Answers
 from shield.cluster.revocation import Revocation
 from shield.cluster.settings import DEFAULT_PORT, Address, ClusterSettings, parse_address
 from shield.cluster.steward import Steward
+from shield.cluster.tag_plan import read_plans
+from shield.cluster.tags import Tags
 from shield.cluster.tokens import DEFAULT_VALID, Invites, JoinToken
 from shield.errors import InputError, ShieldError
 
@@ -92,6 +94,12 @@ class Cluster:
         self._members = set(stored.members)
         self.core.on_revoked = self._revoked
         self.steward = Steward(self.core, self.authority, self._keep)
+        self.tags = Tags(
+            core,
+            read_plans(settings.tags, settings.tag_takeover, settings.tag_priority),
+            self._directory.load_tags(core.membership.certificate_of),
+            self._directory.save_tags,
+        )
         self.admission: Admission | None = None
         if self.authority is not None:
             self.admission = Admission(

@@ -9,6 +9,7 @@ node.key       key of this node
 node.crt       its certificate
 revoked.json   signed revocations
 members.json   signed records of the members, so that dead ones are known after a restart
+tags.json      claims of sharing tags and what became of them
 cluster.json   names of cluster and node, addresses of both; written last
 =============  =====================================================================
 
@@ -18,7 +19,7 @@ Each file is replaced whole or not at all, so a crash leaves no half of one.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from shield.cluster.authority import Authority
-from shield.cluster.identity import Identity, PrivateKey
+from shield.cluster.identity import Certificate, Identity, PrivateKey
 from shield.cluster.messages import MemberNews
 from shield.cluster.revocation import Revocation, Revocations
 from shield.cluster.settings import Address
 from shield.cluster.state_files import StateFiles, failure
+from shield.cluster.tag_state import Tag, restore
 from shield.cluster.tokens import Invites
 from shield.errors import ConfigError, InputError, RemoteError
 
@@ -161,6 +163,15 @@ class Directory:
         rows = self._files.json("invites.json", list, missing=[])
         return list(self._checked("invites.json", lambda: Invites(rows).rows()))
 
+    def save_tags(self, rows: Mapping[str, Any]) -> None:
+        """Keep what ``tag_state.stored`` gives."""
+        self._files.save("tags.json", rows)
+
+    def load_tags(self, certificate_of: Callable[[str], Certificate | None]) -> dict[str, Tag]:
+        """Give what was kept; empty when there is no file."""
+        rows = self._files.json("tags.json", dict, missing={})
+        return dict(self._checked("tags.json", lambda: restore(rows, certificate_of)))
+
     def server_context(self, *, guests: bool = False) -> ssl.SSLContext:
         """Make the context of the peer port: a certificate of this cluster is required.
 
@@ -230,7 +241,7 @@ class Directory:
         """Give what ``read`` gives; what it finds wrong gets the name of the file in front."""
         try:
             return read()
-        except (RemoteError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        except (RemoteError, ValueError, TypeError, LookupError, UnsupportedAlgorithm) as error:
             raise ConfigError(f"{self.path / name}: {error}") from None
 
     def _key(self, name: str) -> PrivateKey:

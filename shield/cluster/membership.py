@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from shield.cluster.carrier import Reach
-from shield.cluster.identity import Identity
+from shield.cluster.identity import Certificate, Identity
 from shield.cluster.member import (
     ENABLED,
     LEAVING,
@@ -77,6 +77,13 @@ class Membership:
     def name(self) -> str:
         """Name of this node."""
         return self.identity.name
+
+    def certificate_of(self, name: str) -> Certificate | None:
+        """Certificate of a node that is known, or of this one."""
+        if name == self.name:
+            return self.identity.own
+        member = self.members.get(name)
+        return None if member is None else member.certificate
 
     @property
     def record(self) -> Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from shield.cluster.tag_plan import read_plans
 from shield.errors import ConfigError, InputError
 
 __all__ = ["DEFAULT_DIRECTORY", "DEFAULT_PORT", "Address", "ClusterSettings", "parse_address"]
@@ -68,8 +69,17 @@ class ClusterSettings:
     """Bytes that may wait for one node. Beyond it what waits is dropped, counted, and made good by
     the next comparison: a node that does not read must not fill the memory of the others."""
 
+    tags: tuple[str, ...] = ()
+    """Sharing tags that this node has a part in, each ``"NAME"`` or ``"NAME=active"``: of the nodes with
+    a tag at most one is active. ``=active`` claims it when nobody ever has."""
+    tag_takeover: float = 0.0
+    """Seconds without an active node after which this one may become active for its tags by itself; 0:
+    only an operator decides."""
+    tag_priority: int = 100
+    """Of the nodes that may take over, the one with the lowest number does, then by name."""
+
     def __post_init__(self) -> None:
-        problems = []
+        problems = self._wrong_tags()
         for name in ("listen", "advertise", *(f"seeds[{n}]" for n in range(len(self.seeds)))):
             text = self.seeds[int(name[6:-1])] if name.startswith("seeds") else getattr(self, name)
             try:
@@ -91,3 +101,15 @@ class ClusterSettings:
             problems.append("cluster.send_budget: must be between 65536 and 1073741824 bytes")
         if problems:
             raise ConfigError(*problems)
+
+    def _wrong_tags(self) -> list[str]:
+        found = []
+        try:
+            read_plans(self.tags, self.tag_takeover, self.tag_priority)
+        except InputError as error:
+            found.append(f"cluster.tags: {error}")
+        if self.tag_takeover and not 1 <= self.tag_takeover <= 86400:
+            found.append("cluster.tag_takeover: must be 0, or between 1 second and 1 day")
+        if not 0 <= self.tag_priority <= 10_000:
+            found.append("cluster.tag_priority: must be between 0 and 10000")
+        return found

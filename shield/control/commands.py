@@ -92,6 +92,7 @@ _TO = Argument("node", Kind.TEXT)
 _TEXT = Argument("text", Kind.TEXT, required=True)
 _TIMEOUT = Argument("timeout", Kind.NUMBER)
 _SELF = Argument("include_self", Kind.FLAG)
+_TAG = Argument("tag", Kind.TEXT, required=True)
 
 _TABLE = (
     _read("status", "State of the daemon: mode, uptime, parts, warnings."),
@@ -169,6 +170,15 @@ _TABLE = (
     _change("cluster.revoke", "Put a node out of the cluster for good.", _NODE),
     _change("cluster.release", "Apply what is held of a node beyond its budget.", _NODE),
     _change("cluster.drop", "Take back, on all nodes, what is held of a node.", _NODE),
+    _read("cluster.tag.list", "Sharing tags: what this node is for each, who is active, why."),
+    _read("cluster.tag.history", "Changes of one sharing tag with their reasons.", _TAG),
+    _change(
+        "cluster.tag.set",
+        "Be active for a sharing tag, or give it back.",
+        _TAG,
+        Argument("state", Kind.TEXT, required=True, choices=("active", "backup")),
+        _REASON,
+    ),
 )
 
 

@@ -8,24 +8,39 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+import typer
 
 from shield.cli.cluster import COMMANDS
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+def leaves() -> list[str]:
+    """All commands as they are typed, those of groups with both words."""
+    found = []
+    for name, lazy in COMMANDS.items():
+        target = getattr(import_module(lazy.module), lazy.name)
+        if isinstance(target, typer.Typer):
+            found += [f"{name} {command.name}" for command in target.registered_commands]
+        else:
+            found.append(name)
+    return found
+
+
+LEAVES = leaves()
+
+
+@pytest.mark.parametrize("name", LEAVES)
 def test_every_command_has_help_with_an_example(name: str, shield: Any) -> None:
     """Each name leads to a command that shows how it is typed."""
-    assert hasattr(import_module(COMMANDS[name].module), COMMANDS[name].name)
-    result = shield("cluster", name, "--help", env={"COLUMNS": "120", "TERM": "dumb"})
+    result = shield("cluster", *name.split(), "--help", env={"COLUMNS": "120", "TERM": "dumb"})
     assert result.exit_code == 0
     examples = result.stdout.split("Example:", 1)[1]
     assert f"shield cluster {name}" in examples
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", LEAVES)
 def test_every_command_has_formats_for_scripts(name: str, shield: Any) -> None:
     """None of them is for people only."""
-    assert "--output" in shield("cluster", name, "--help", env={"COLUMNS": "120"}).stdout
+    assert "--output" in shield("cluster", *name.split(), "--help", env={"COLUMNS": "120"}).stdout
 
 
 def test_help_lists_every_command(shield: Any) -> None:
@@ -78,6 +93,9 @@ def test_asking_loads_nothing_slow() -> None:
         ("remove", "b"),
         ("release", "b"),
         ("drop", "b", "--yes"),
+        ("tag", "list"),
+        ("tag", "set", "cdr", "active"),
+        ("tag", "history", "cdr"),
     ],
     ids=" ".join,
 )

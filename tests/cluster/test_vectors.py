@@ -21,6 +21,7 @@ from shield.cluster.identity import _SIGNED
 from shield.cluster.member import ENABLED, Record
 from shield.cluster.parcels import Parcel
 from shield.cluster.revocation import Revocation
+from shield.cluster.tag_claim import Claim
 from shield.cluster.tokens import JoinToken
 from shield.detect.alert import Proof
 from shield.net import Network
@@ -44,6 +45,18 @@ DECISION = Decision(
 STAMP = 1_700_000_000_000 << 16 | 5
 
 
+def pack_claim() -> tuple[bytes, bytes]:
+    """A claim as it is signed; of an identity only the key matters."""
+
+    class Signer:
+        @staticmethod
+        def sign(data: bytes) -> bytes:
+            return KEY.sign(_SIGNED + data)
+
+    claim = Claim("cdr", STAMP, "edge1", active=True, reason="by hand")
+    return claim.sign(Signer())  # type: ignore[arg-type]
+
+
 def examples() -> dict[str, Any]:
     """Every body by name, as bytes, text or number."""
     revoked = Revocation.make(KEY, "voice", "edge9", 1_700_000_000_000)
@@ -59,6 +72,8 @@ def examples() -> dict[str, Any]:
         "revocation body": revoked.body,
         "revocation signature": revoked.signature,
         "token": token.encode(),
+        "tag claim": pack_claim()[0],
+        "tag claim signature": pack_claim()[1],
         "ban key": ban_key(BANNED),
         "ban key of a network": ban_key(Network.parse("2001:db8::/64")),
         "ban value": value,

@@ -69,7 +69,8 @@ def test_reading_commands_change_nothing() -> None:
     here = {name for name in changing if not name.startswith("cluster.")}
     assert here == {"ban", "unban", "allow.add", "allow.remove", "import", "reload", "inject"}
     assert {name.removeprefix("cluster.") for name in changing - here} == {
-        *("start", "leave", "enable", "disable", "remove", "invite", "revoke", "release", "drop")
+        *("start", "leave", "enable", "disable", "remove", "invite", "revoke", "release", "drop"),
+        *("tag.set",),
     }
     endless = [name for name, command in COMMANDS.items() if command.answer is Answer.EVENTS]
     assert endless == ["watch", "cluster.listen"]
