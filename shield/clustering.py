@@ -86,6 +86,7 @@ def make_sharing(
         wall=wall,
         local=OPERATORS,
         alone=not seal.member,
+        good=pipeline.good,
     )
 
 

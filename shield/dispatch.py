@@ -107,7 +107,7 @@ class NodeDispatcher:
         """Ask the node that decided why, then show what is known."""
         body = await ask(origin, ("explain", str(network)))
         if body is not None and self.hub.sharing is not None:
-            self.hub.sharing.explained(origin, network, body)
+            self.hub.sharing.alerts.explained(origin, network, body)
         return self._shown(network)
 
     def _shown(self, network: Network) -> dict[str, Any]:

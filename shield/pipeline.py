@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shield.blocklist.allowlist import Allowlist
+from shield.blocklist.aside import Why
 from shield.blocklist.blocklist import Blocklist
 from shield.blocklist.decision import Change, Decision
 from shield.blocklist.policy import Policy, PolicySettings, Ruling
@@ -217,6 +218,12 @@ class Pipeline:
             ),
             now,
         )
+
+    def good(self, address: bytes) -> Why | None:
+        """What speaks here against an unproven ban of an address; None when nothing does."""
+        if self.engine.trusted(address, self._time):
+            return Why.TRUSTED
+        return Why.RINGING if self.engine.ringing(address, self._time) else None
 
     def explain(self, address: bytes, now: float) -> dict[str, Any]:
         """Everything known about an address, for ``shield show``."""

@@ -81,6 +81,7 @@ class SharingBench(Bench):
             servers=pipeline.servers,
             wall=lambda: WALL + bench.now,
             local=(pipeline.origin,),
+            good=pipeline.good,
         )
         sharing.connect(self.sent, self.now)
         return sharing

@@ -14,11 +14,12 @@ from shield import hub as module
 from shield.blocklist import sharing
 from shield.blocklist.journal_rows import alert_document
 from shield.blocklist.shared_alerts import pack_alert, pack_documents
-from shield.blocklist.shared_record import allow_key, allow_value, ban_key
+from shield.blocklist.shared_record import allow_key, allow_value, ban_key, read_unproven, unproven_key
 from shield.blocklist.sharing_settings import SharingSettings
 from shield.capture.source import Frame
 from shield.cluster.capability import Incoming
 from shield.cluster.messages import Kind
+from shield.detect.alert import Proof
 from shield.errors import InputError
 from shield.net import Network
 from tests.blocklist.sharing_lab import alert
@@ -58,15 +59,18 @@ def test_what_operators_do_travels(bench: SharingBench) -> None:
     assert bench.told() == []
 
 
-def test_an_unproven_detection_stays_here(bench: SharingBench) -> None:
-    """Forged packets must not ban anybody on other nodes."""
+def test_an_unproven_detection_is_told_as_such(bench: SharingBench) -> None:
+    """In a record of its own, with how many messages there were: the others judge for themselves."""
     frames = [
         Frame(WALL + n, ether(ip4(udp(options(f"c{n}"), sport=5060), 17, ATTACKER, SERVER)), 1)
         for n in range(5)
     ]
     bench.hub.take(bench.pipeline.feed(frames, bench.now), bench.now, WALL + bench.now)
     assert bench.banned() == {ATTACKER}
-    assert bench.told() == []
+    ((key, value),) = bench.told()
+    assert key == unproven_key(Network.parse(ATTACKER))
+    told = read_unproven(Network.parse(ATTACKER), value or b"", "node-a", bench.now + 300)
+    assert (told.decision.proof, told.messages) == (Proof.UNPROVEN, 3)
 
 
 def test_a_ban_of_another_node_reaches_the_kernel_and_is_explained(bench: SharingBench) -> None:

@@ -2,7 +2,8 @@
 
 The map is equal on all nodes; whether a record is applied is a local question: the own allowlist, our
 SIP servers, size and lifetime, the budget of its origin, and with ``quorum`` how many nodes say so. What
-is not applied is set aside with the reason. A ban of this node passes only the allowlist.
+is not applied is set aside with the reason. A ban of this node passes only the allowlist. Unproven bans
+have records and rules of their own (``unproven``).
 """
 
 from __future__ import annotations
@@ -14,13 +15,25 @@ from shield.blocklist.aside import Aside, Why
 from shield.blocklist.blocklist import Blocklist
 from shield.blocklist.budget import Budget
 from shield.blocklist.decision import Change
-from shield.blocklist.shared_record import BAN, VOTE, ban_key, banned_network, read_ban, vote_key, voter
+from shield.blocklist.policy import Policy
+from shield.blocklist.protected import Protected
+from shield.blocklist.shared_record import (
+    BAN,
+    UNPROVEN,
+    VOTE,
+    ban_key,
+    banned_network,
+    read_ban,
+    vote_key,
+    voter,
+)
 from shield.blocklist.sharing_settings import SharingSettings
+from shield.blocklist.unproven import GoodRecord, Unproven
 from shield.cluster.entry import Entry
 from shield.cluster.replicated import ReplicatedMap
 from shield.detect.alert import Proof
 from shield.errors import InputError, RemoteError
-from shield.net import Network, pack
+from shield.net import Network
 from shield.sip.servers import Servers
 
 __all__ = ["Admission"]
@@ -41,27 +54,37 @@ class Admission:
         servers: Servers,
         budget: Budget,
         aside: Aside,
+        policy: Policy,
+        good: GoodRecord,
     ) -> None:
         self._settings = settings
         self._records = records
         self._node = records.node
         self._blocklist = blocklist
         self._allowlist = allowlist
-        self._servers = servers
+        self._protected = Protected(settings, allowlist, servers)
         self._budget = budget
         self._aside = aside
         self._votes: dict[Network, set[str]] = {}
         """Who voted, of networks with votes; empty while every node works without a quorum."""
-        self._nodes: dict[str, frozenset[bytes]] = {}
-        """Addresses of the other nodes."""
-        self._protected: frozenset[bytes] = frozenset()
-        """All of them."""
+        self.unproven = Unproven(
+            settings=settings,
+            records=records,
+            blocklist=blocklist,
+            protected=self._protected,
+            budget=budget,
+            aside=aside,
+            policy=policy,
+            good=good,
+        )
 
     def take(self, key: bytes, entry: Entry, now: float, changes: list[Change]) -> Network | None:
         """Follow a merged ban or vote; what it changes here is added to ``changes``.
 
         Returns the network if nobody bans it any more.
         """
+        if key[0] == UNPROVEN:
+            return self.unproven.take(key, entry, now, changes)
         try:
             network = banned_network(key)
             if key[0] == VOTE:
@@ -75,7 +98,7 @@ class Admission:
             self._apply(key, network, entry, now, changes)
             return None
         self._aside.pop(key)
-        changes += self._blocklist.remove(network, now, _reason(entry))
+        changes += self._removed(network, entry, now)
         return network
 
     def said(self, network: Network, now: float) -> list[Said]:
@@ -88,12 +111,19 @@ class Admission:
             key=lambda said: (said[1].stamp, said[1].origin),
         )
 
+    def all_said(self, network: Network, now: float) -> list[Said]:
+        """The same, and the unproven ban, which counts least."""
+        return [*self.unproven.said(network, now), *self.said(network, now)]
+
     def note_vote(self, network: Network, node: str) -> None:
         """Remember that ``node`` voted."""
         self._votes.setdefault(network, set()).add(node)
 
     def restored(self, key: bytes, entry: Entry, now: float, changes: list[Change]) -> None:
         """Follow a record of the journal, unless the blocklist is already as it says."""
+        if key[0] == UNPROVEN:
+            self.unproven.restored(key, entry, now, changes)
+            return
         try:
             network = banned_network(key)
             if key[0] == VOTE and entry.value is not None:
@@ -101,7 +131,9 @@ class Admission:
         except RemoteError:
             self._aside.put(key, entry.origin, Why.UNREADABLE)
             return
-        if (entry.value is None) is (network in self._blocklist.guard):
+        guarded = network in self._blocklist.guard
+        held = self._blocklist.get(network, now) if guarded else None
+        if (entry.value is None) is (held is not None and held.proof is Proof.PROVEN):
             self.take(key, entry, now, changes)
 
     def again(self, keys: Iterable[bytes], now: float, *, free: bool = False) -> Iterator[Change]:
@@ -110,8 +142,12 @@ class Admission:
             entry = self._records.live(key, now)
             if entry is None:
                 self._aside.pop(key)
-            elif key[0] in (BAN, VOTE):
+            elif key[0] == UNPROVEN:
                 changes: list[Change] = []
+                self.unproven.again(banned_network(key), now, changes)
+                yield from changes
+            elif key[0] in (BAN, VOTE):
+                changes = []
                 network = banned_network(key)
                 if free or not self._counts(network):
                     self._apply(key, network, entry, now, changes, free=free)
@@ -120,38 +156,26 @@ class Admission:
                 yield from changes
 
     def protect(self, node: str, hosts: Iterable[str], now: float) -> list[Change]:
-        """Note where another node is reached: others cannot ban that here, and what they did ends.
-
-        A node that dropped the packets of another one would hear nothing of it any more, least of all
-        that the ban was taken back.
-        """
-        found = frozenset(address for host in hosts if (address := _packed(host)) is not None)
-        fresh, self._nodes[node] = found - self._protected, found
-        changes = self._protect_no_more(now)
+        """Note where another node is reached: others cannot ban that here, and what they did ends."""
+        fresh, released = self._protected.note(node, hosts)
+        changes = self._released(now) if released else []
         for host in map(Network.host, fresh):
             covering = (network for network, _ in self._blocklist.guard.networks.covering(host))
             for network in [host, *covering]:
                 decision = self._blocklist.get(network, now)
-                for key, entry in self.said(network, now):
+                for key, entry in self.all_said(network, now):
                     if decision and decision.origin == entry.origin != self._node:
                         changes += self._blocklist.remove(network, now, "a node of the cluster")
                         self._aside.put(key, entry.origin, Why.MEMBER)
         return changes
 
     def unprotect(self, node: str, now: float) -> list[Change]:
-        """Forget where a node was that has no part in the cluster any more.
+        """Forget where a node was reached."""
+        return self._released(now) if self._protected.forget(node) else []
 
-        And ``""``, the addresses known from before the start: its own may be among them.
-        """
-        for name in (node, ""):
-            self._nodes.pop(name, None)
-        return self._protect_no_more(now)
-
-    def _protect_no_more(self, now: float) -> list[Change]:
-        """Put together what is protected; bans of what no longer is are in force from now on."""
-        before, self._protected = self._protected, frozenset().union(*self._nodes.values())
-        left = before - self._protected
-        return list(self.again(self._aside.keys(Why.MEMBER), now)) if left else []
+    def _released(self, now: float) -> list[Change]:
+        """Bans of what was protected are in force from now on."""
+        return list(self.again(self._aside.keys(Why.MEMBER), now))
 
     # --- votes ------------------------------------------------------------------------------
 
@@ -176,7 +200,7 @@ class Admission:
         if not self._votes[network]:
             del self._votes[network]
         if not said:
-            changes += self._blocklist.remove(network, now, _reason(entry))
+            changes += self._removed(network, entry, now)
             return network
         enough = len({one.origin for _, one in said}) >= self._settings.quorum
         own = [one for one in said if one[1].origin == self._node]
@@ -188,9 +212,15 @@ class Admission:
         for key, one in (said if enough else own)[-1:]:
             self._apply(key, network, one, now, changes)
         if not enough and not own and entry.value is None:
-            changes += self._blocklist.remove(network, now, _reason(entry))
+            changes += self._removed(network, entry, now)
             return network
         return None
+
+    def _removed(self, network: Network, entry: Entry, now: float) -> list[Change]:
+        """Follow who took a ban back; an unproven one that he did not take back is in force now."""
+        changes = self._blocklist.remove(network, now, f"unban by {entry.origin}")
+        self.unproven.again(network, now, changes)
+        return changes
 
     # --- one ban ----------------------------------------------------------------------------
 
@@ -212,7 +242,8 @@ class Admission:
             self._aside.put(key, origin, Why.UNREADABLE)
             return
         if origin != self._node:
-            why = Why.UNPROVEN if decision.proof is not Proof.PROVEN else self._refuses(network)
+            proven = decision.proof is Proof.PROVEN
+            why = self._protected.refuses(network) if proven else Why.UNPROVEN
             if why is None and not (free or self._budget.take(origin, network, now)):
                 why = Why.HELD
         if why is None:
@@ -229,33 +260,3 @@ class Admission:
             self._aside.put(key, origin, why)
         elif self._aside.marks:
             self._aside.pop(key)
-
-    def _refuses(self, network: Network) -> Why | None:
-        """Reason not to apply a ban of another node, budget apart."""
-        if network.is_host:
-            if network.address in self._servers.known and network.address not in self._servers.learned:
-                return Why.OWN_SERVER
-            if network.address in self._protected:
-                return Why.MEMBER
-        else:
-            settings = self._settings
-            shortest = settings.min_prefix_v4 if network.version == 4 else settings.min_prefix_v6
-            if network.length < shortest:
-                return Why.PREFIX
-            own = self._servers.known - self._servers.learned
-            if any(network.contains(Network.host(server)) for server in own):
-                return Why.OWN_SERVER
-            if any(network.contains(Network.host(address)) for address in self._protected):
-                return Why.MEMBER
-        return None if self._allowlist.covers_network(network) is None else Why.ALLOWLISTED
-
-
-def _reason(entry: Entry) -> str:
-    return f"unban by {entry.origin}"
-
-
-def _packed(host: str) -> bytes | None:
-    try:
-        return pack(host)
-    except InputError:  # a name: the connection is made to whatever it resolves to, later
-        return None

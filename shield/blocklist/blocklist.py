@@ -4,9 +4,10 @@ Proven and unproven decisions live in separate bounded caches, hosts and network
 entries can push out weak entries only. What the packet path sees is the ``guard``: exactly the
 networks with a decision here, minus what the allowlist covers.
 
-Of one network both kinds can be here at once, if the unproven one ends later. Followers see them as one
-ban: it is ADDED once, EXTENDED as often as its end moves, and taken away when the last of the two goes.
-An end moves to an earlier time only by ``assign``: what the nodes agreed on holds on all of them.
+Of one network there is one decision: a proven one takes the place of an unproven one, and while it is
+in force an unproven one changes nothing. Followers see it ADDED once, EXTENDED as often as its end
+moves, and taken away. An end moves to an earlier time only by ``assign``: what the nodes agreed on holds
+on all of them.
 """
 
 from __future__ import annotations
@@ -121,37 +122,47 @@ class Blocklist:
         network, or the cache is full of longer ones: ``stats`` says which. Raises InputError when the
         network is too large.
         """
-        return self._counted(self._enter(decision, now, self._add_proven))
+        return self._counted(self._enter(decision, now, self._add))
 
     def assign(self, decision: Decision, now: float) -> list[Change]:
-        """Make a proven decision the one about its network, also when it ends earlier than another.
+        """Make a decision the one about its network, also when it ends earlier than another.
 
         For what all nodes agreed on. An end that moves, to whichever side, is EXTENDED; the same
         decision again changes nothing. Everything else is as in ``add``.
         """
-        return self._counted(self._enter(decision, now, self._assign_proven))
+        return self._counted(self._enter(decision, now, self._assign))
 
     def restore(self, decisions: Iterable[Decision], now: float) -> int:
         """Enter saved decisions; returns how many were accepted. The rest is counted in ``stats``."""
         count = 0
         for decision in decisions:
             try:
-                changes = self._enter(decision, now, self._add_proven)
+                changes = self._enter(decision, now, self._add)
             except InputError:
                 continue  # the limit was raised since it was saved; counted as refused_prefix
             count += bool(changes) and changes[-1].kind in _BEGUN
         self.stats.restored += count
         return count
 
-    def remove(self, network: Network, now: float, reason: str = "unban") -> list[Change]:
-        """Take the decisions about exactly this network out."""
-        found = [d for cache in self._both(network) if (d := cache.discard(network)) is not None]
-        if not found:
-            return []
-        self.guard.discard(network)
-        self.stats.removed += 1
-        shown = next((d for d in found if d.until > now), found[0])
-        return [Change(ChangeKind.REMOVED, shown, reason)]
+    def remove(
+        self,
+        network: Network,
+        now: float,  # noqa: ARG002 - each call that changes something says when
+        reason: str = "unban",
+    ) -> list[Change]:
+        """Take the decision about exactly this network out."""
+        for cache in self._both(network):
+            decision = cache.discard(network)
+            if decision is not None:
+                self.guard.discard(network)
+                self.stats.removed += 1
+                return [Change(ChangeKind.REMOVED, decision, reason)]
+        return []
+
+    def lift(self, network: Network, now: float, reason: str) -> list[Change]:
+        """Take an unproven decision about exactly this network out; a proven one stays."""
+        unproven = self._both(network)[1]
+        return self.remove(network, now, reason) if network in unproven else []
 
     def match(self, address: bytes, now: float) -> Decision | None:
         """Decision that bans the packed ``address``: proven before unproven, then the longest prefix."""
@@ -167,7 +178,7 @@ class Blocklist:
         return None
 
     def get(self, network: Network, now: float) -> Decision | None:
-        """Decision about exactly this network, proven before unproven."""
+        """Decision about exactly this network."""
         for cache in self._both(network):
             decision = cache.find(network)
             if decision is not None and decision.until > now:
@@ -186,7 +197,7 @@ class Blocklist:
             for decision in cache.pop_expired(now, left):
                 left -= 1
                 self.stats.expired += 1
-                changes += self._gone(decision, ChangeKind.EXPIRED)
+                changes.append(self._gone(decision, ChangeKind.EXPIRED))
             if left <= 0:
                 break
         return changes
@@ -207,10 +218,7 @@ class Blocklist:
         return changes
 
     def decisions(self, now: float) -> Iterator[Decision]:
-        """Yield all live decisions, proven ones first; the blocklist may change while this runs.
-
-        A network comes twice when it has both kinds; the later one (unproven) ends later.
-        """
+        """Yield all live decisions, proven ones first; the blocklist may change while this runs."""
         for cache in self._caches.values():
             yield from cache.live(now)
 
@@ -237,7 +245,7 @@ class Blocklist:
         return changes
 
     def _enter(
-        self, decision: Decision, now: float, proven: Callable[[Decision], list[Change]]
+        self, decision: Decision, now: float, enter: Callable[[Decision, Decision | None], list[Change]]
     ) -> list[Change]:
         network = decision.network
         try:
@@ -250,65 +258,50 @@ class Blocklist:
         elif self._allowlist.covers_network(network) is not None:
             self.stats.refused_allowlisted += 1
         elif network.is_host and network.address not in self.guard.hosts:
-            return self._put(decision, known=False)  # most bans, and nearly all of a start
+            return self._put(decision, None)  # most bans, and nearly all of a start
         else:
             changes = self._ended(network, now)
-            enter = proven if decision.proof is Proof.PROVEN else self._add_unproven
-            return changes + enter(decision)
+            return changes + enter(decision, self._find(network))
         return []
+
+    def _find(self, network: Network) -> Decision | None:
+        proven, unproven = self._both(network)
+        return proven.find(network) or unproven.find(network)
 
     def _ended(self, network: Network, now: float) -> list[Change]:
         """Expire what has ended of one network: a new ban is then ADDED, not an EXTENDED old one."""
-        changes: list[Change] = []
-        for cache in self._both(network):
-            decision = cache.find(network)
-            if decision is not None and decision.until <= now:
-                cache.discard(network)
-                self.stats.expired += 1
-                changes += self._gone(decision, ChangeKind.EXPIRED)
-        return changes
-
-    def _add_proven(self, decision: Decision) -> list[Change]:
-        network = decision.network
-        proven, unproven = (cache.find(network) for cache in self._both(network))
-        if proven is not None and proven.until >= decision.until:
-            self.stats.unchanged += 1
+        decision = self._find(network)
+        if decision is None or decision.until > now:
             return []
-        if unproven is not None and unproven.until > decision.until:
-            # Better knowledge must not end a ban earlier.
-            longer = decision.duration + unproven.until - decision.until
-            decision = decision.extended(unproven.until, longer)
-        changes = self._put(decision, known=proven is not None or unproven is not None)
-        if changes and unproven is not None:
-            self._both(network)[1].discard(network)
-        return changes
+        self._both(network)[decision.proof is Proof.UNPROVEN].discard(network)
+        self.stats.expired += 1
+        return [self._gone(decision, ChangeKind.EXPIRED)]
 
-    def _assign_proven(self, decision: Decision) -> list[Change]:
-        network = decision.network
-        proven, unproven = (cache.find(network) for cache in self._both(network))
-        if (
-            proven is not None
-            and unproven is None
-            and proven.id == decision.id
-            and abs(proven.until - decision.until) < SAME_END
-        ):
-            self.stats.unchanged += 1
-            return []
-        changes = self._put(decision, known=proven is not None or unproven is not None)
-        if changes and unproven is not None:
-            self._both(network)[1].discard(network)
-        return changes
+    def _add(self, decision: Decision, known: Decision | None) -> list[Change]:
+        if known is not None:
+            weaker = known.proof is Proof.PROVEN is not decision.proof
+            if weaker or (known.proof is decision.proof and known.until >= decision.until):
+                self.stats.unchanged += 1
+                return []
+            if known.until > decision.until:
+                # Better knowledge must not end a ban earlier.
+                longer = decision.duration + known.until - decision.until
+                decision = decision.extended(known.until, longer)
+        return self._put(decision, known)
 
-    def _add_unproven(self, decision: Decision) -> list[Change]:
-        network = decision.network
-        known = [d for cache in self._both(network) if (d := cache.find(network)) is not None]
-        if any(d.until >= decision.until for d in known):
-            self.stats.unchanged += 1
-            return []
-        return self._put(decision, known=bool(known))
+    def _assign(self, decision: Decision, known: Decision | None) -> list[Change]:
+        if known is not None:
+            weaker = known.proof is Proof.PROVEN is not decision.proof
+            same = known.id == decision.id and known.proof is decision.proof
+            if weaker or (same and abs(known.until - decision.until) < SAME_END):
+                self.stats.unchanged += 1
+                return []
+        return self._put(decision, known)
 
-    def _put(self, decision: Decision, *, known: bool) -> list[Change]:
-        evicted = self._both(decision.network)[decision.proof is Proof.UNPROVEN].put(decision)
+    def _put(self, decision: Decision, known: Decision | None) -> list[Change]:
+        network, proven = decision.network, decision.proof is Proof.PROVEN
+        caches = self._both(network)
+        evicted = caches[not proven].put(decision)
         if evicted is None:
             self.stats.refused_full += 1
             return []
@@ -318,22 +311,20 @@ class Blocklist:
                 self.stats.evicted_proven += 1
             else:
                 self.stats.evicted_unproven += 1
-            changes += self._gone(victim, ChangeKind.EVICTED, "full")
-        if not known:
-            self.guard.insert(decision.network)
+            changes.append(self._gone(victim, ChangeKind.EVICTED, "full"))
+        if known is None:
+            self.guard.insert(network)
+        elif known.proof is not decision.proof:
+            caches[proven].discard(network)
         if self.guard.owners is not None:
-            self.guard.owners.begin(decision.network, decision.origin)
-        changes.append(Change(ChangeKind.EXTENDED if known else ChangeKind.ADDED, decision))
+            self.guard.owners.begin(network, decision.origin, proven=proven)
+        changes.append(Change(ChangeKind.ADDED if known is None else ChangeKind.EXTENDED, decision))
         return changes
 
-    def _gone(self, decision: Decision, kind: ChangeKind, reason: str = "") -> list[Change]:
-        """Follow a decision that left its cache: a change only if no other bans the same network."""
-        network = decision.network
-        proven, unproven = self._both(network)
-        if network in proven or network in unproven:
-            return []
-        self.guard.discard(network)
-        return [Change(kind, decision, reason)]
+    def _gone(self, decision: Decision, kind: ChangeKind, reason: str = "") -> Change:
+        """Follow a decision that left its cache."""
+        self.guard.discard(decision.network)
+        return Change(kind, decision, reason)
 
     def _banned_inside(self, allowed: Network) -> list[Network]:
         """Banned hosts and networks that ``allowed`` covers; looks at all hosts unless it is one."""

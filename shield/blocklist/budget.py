@@ -2,7 +2,8 @@
 
 Each change costs a token of its origin; tokens come back with ``sharing.rate``. Live bans are limited
 as well, networks by a much smaller number. While a node was out of sight, and after a start, its tokens
-may grow up to ``max_bans``: what it decided meanwhile comes at once and is no sign of madness.
+may grow up to ``max_bans``: what it decided meanwhile comes at once and is no sign of madness. Unproven
+bans have tokens and limits of their own: whoever makes a node decide many cannot use up the others.
 """
 
 from __future__ import annotations
@@ -21,15 +22,41 @@ map takes 15 s, a slow line some minutes."""
 
 
 class _Account:
-    """Tokens of one origin."""
+    """Tokens of one origin for one kind of bans; ``live`` of these it may have at most."""
 
-    __slots__ = ("at", "catches_up", "tokens")
+    __slots__ = ("at", "burst", "live", "rate", "tokens")
 
-    def __init__(self, tokens: float, at: float) -> None:
-        self.tokens = tokens
+    def __init__(self, rate: float, burst: int, live: int, at: float) -> None:
+        self.rate, self.burst, self.live = rate, burst, live
+        self.tokens = float(live)
         self.at = at
+
+    def refill(self, now: float, *, catches_up: bool) -> bool:
+        """Count what has come back; tells whether there is a token."""
+        if now > self.at:
+            most = self.live if catches_up else self.burst
+            grown = min(most, self.tokens + (now - self.at) * self.rate)
+            self.tokens = max(grown, min(self.tokens, most))
+            self.at = now
+        return self.tokens >= 1
+
+    def settle(self) -> None:
+        """Keep no more tokens than at any other time."""
+        self.tokens = min(self.tokens, self.burst)
+
+
+class _Origin:
+    """Both accounts of one node, and until when it may hand over what it decided before."""
+
+    __slots__ = ("catches_up", "proven", "unproven")
+
+    def __init__(self, settings: SharingSettings, at: float) -> None:
+        self.proven = _Account(settings.rate, settings.burst, settings.max_bans, at)
+        self.unproven = _Account(
+            settings.unproven_rate, settings.unproven_burst, settings.max_unproven, at
+        )
         self.catches_up = at + CATCH_UP
-        """Node time until which more tokens than ``burst`` may be there; ``inf`` while out of sight."""
+        """Node time until which more tokens than a burst may be there; ``inf`` while out of sight."""
 
 
 class Budget:
@@ -38,54 +65,51 @@ class Budget:
     def __init__(self, settings: SharingSettings, owners: Owners) -> None:
         self._settings = settings
         self._owners = owners
-        self._accounts: dict[str, _Account] = {}
+        self._origins: dict[str, _Origin] = {}
 
-    def take(self, origin: str, network: Network, now: float) -> bool:
+    def take(self, origin: str, network: Network, now: float, *, proven: bool = True) -> bool:
         """Pay for one ban; False when it must be held."""
-        settings = self._settings
-        account = self._accounts.get(origin)
-        if account is None:
-            account = self._open(origin, now)
-        if now > account.at:
-            most = settings.max_bans if account.catches_up > now else settings.burst
-            grown = min(most, account.tokens + (now - account.at) * settings.rate)
-            account.tokens = max(grown, min(account.tokens, most))
-            account.at = now
-        if account.tokens < 1:
+        found = self._origins.get(origin)
+        if found is None:
+            found = self._open(origin, now)
+        account = found.proven if proven else found.unproven
+        if not account.refill(now, catches_up=found.catches_up > now):
             return False
-        if network.is_host:
-            full = self._owners.hosts[origin] >= settings.max_bans
+        owners = self._owners
+        if not network.is_host:
+            full = owners.networks[origin] >= self._settings.max_networks
         else:
-            full = self._owners.networks[origin] >= settings.max_networks
-        if full and self._owners.of(network) != origin:
+            full = (owners.hosts if proven else owners.unproven)[origin] >= account.live
+        if full and owners.of(network) != origin:
             return False
         account.tokens -= 1
         return True
 
     def in_sight(self, origin: str, now: float) -> None:
         """Hear that an origin can be reached (again)."""
-        account = self._accounts.get(origin)
-        if account is None:
+        found = self._origins.get(origin)
+        if found is None:
             self._open(origin, now)
-        elif account.catches_up == inf:
-            account.catches_up = now + CATCH_UP
+        elif found.catches_up == inf:
+            found.catches_up = now + CATCH_UP
 
     def out_of_sight(self, origin: str) -> None:
         """Hear that an origin cannot be reached: what it decides now will come at once, later."""
-        if origin in self._accounts:
-            self._accounts[origin].catches_up = inf
+        if origin in self._origins:
+            self._origins[origin].catches_up = inf
 
     def settle(self, now: float) -> None:
         """Hear that there is nothing left to catch up: the maps are equal."""
-        for account in self._accounts.values():
-            if account.catches_up != inf:
-                account.catches_up = min(account.catches_up, now)
-                account.tokens = min(account.tokens, self._settings.burst)
+        for found in self._origins.values():
+            if found.catches_up != inf:
+                found.catches_up = min(found.catches_up, now)
+                found.proven.settle()
+                found.unproven.settle()
 
     def forget(self, origin: str) -> None:
-        """Close an account."""
-        self._accounts.pop(origin, None)
+        """Close the accounts of an origin."""
+        self._origins.pop(origin, None)
 
-    def _open(self, origin: str, now: float) -> _Account:
-        account = self._accounts[origin] = _Account(self._settings.max_bans, now)
-        return account
+    def _open(self, origin: str, now: float) -> _Origin:
+        found = self._origins[origin] = _Origin(self._settings, now)
+        return found

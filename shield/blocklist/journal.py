@@ -129,7 +129,7 @@ class Journal:
             value, proof = row[:2]
             if shared and change.kind is ChangeKind.ADDED:
                 continue
-            if change.kind in _BEGUN and proof == "unproven":
+            if change.kind in _BEGUN and proof == "unproven" and not shared:
                 live[value, proof] = row
                 continue
             # An ended ban ends both kinds; a proven decision takes the place of an unproven one.

@@ -21,14 +21,17 @@ LOCAL_ORIGINS = frozenset({"cli", "import"})
 class Owners:
     """The bans that other nodes decided. ``local`` are the origins that mean this node."""
 
-    __slots__ = ("_hosts", "_local", "_networks", "hosts", "networks", "saved")
+    __slots__ = ("_hosts", "_local", "_networks", "_unproven", "hosts", "networks", "saved", "unproven")
 
     def __init__(self, local: Iterable[str]) -> None:
         self._local = frozenset(local) | LOCAL_ORIGINS
         self._hosts: dict[bytes, str] = {}
+        self._unproven: dict[bytes, str] = {}
         self._networks: PrefixTable[str] = PrefixTable()
         self.hosts: Counter[str] = Counter()
-        """Banned addresses by the node that decided."""
+        """Banned addresses by the node that decided, proven ones."""
+        self.unproven: Counter[str] = Counter()
+        """The same, unproven ones."""
         self.networks: Counter[str] = Counter()
         """Banned networks by the node that decided."""
         self.saved: Counter[str] = Counter()
@@ -38,31 +41,32 @@ class Owners:
         """Tell whether a decision of ``origin`` was made on this node."""
         return origin in self._local
 
-    def begin(self, network: Network, origin: str) -> None:
+    def begin(self, network: Network, origin: str, *, proven: bool = True) -> None:
         """Note who decides about ``network`` from now on."""
         local = origin in self._local
-        if network.is_host:
-            before = self._hosts.get(network.address)
-            if local:
-                if before is not None:
-                    self.end(network)
-            elif before != origin:
-                if before is not None:
-                    self.hosts[before] -= 1
-                self._hosts[network.address] = origin
-                self.hosts[origin] += 1
+        if not network.is_host:
+            self.end(network)
+            if not local:
+                self._networks.insert(network, origin)
+                self.networks[origin] += 1
             return
-        self.end(network)
+        address = network.address
+        held, count = (self._hosts, self.hosts) if proven else (self._unproven, self.unproven)
+        if not local and held.get(address) == origin:
+            return
+        if address in self._hosts or address in self._unproven:
+            self.end(network)
         if not local:
-            self._networks.insert(network, origin)
-            self.networks[origin] += 1
+            held[address] = origin
+            count[origin] += 1
 
     def end(self, network: Network) -> None:
         """Note that nobody bans ``network`` any more."""
         if network.is_host:
-            before = self._hosts.pop(network.address, None)
-            if before is not None:
-                self.hosts[before] -= 1
+            for held, count in ((self._hosts, self.hosts), (self._unproven, self.unproven)):
+                before = held.pop(network.address, None)
+                if before is not None:
+                    count[before] -= 1
             return
         before = self._networks.get(network)
         if before is not None:
@@ -71,11 +75,13 @@ class Owners:
 
     def of(self, network: Network) -> str | None:
         """Node that decided about exactly ``network``; None when it is this one, or nobody."""
-        return self._hosts.get(network.address) if network.is_host else self._networks.get(network)
+        if not network.is_host:
+            return self._networks.get(network)
+        return self._hosts.get(network.address) or self._unproven.get(network.address)
 
     def hit(self, address: bytes) -> None:
         """Count a packet that was skipped; for one of an own ban nothing happens."""
-        origin = self._hosts.get(address)
+        origin = self._hosts.get(address) or self._unproven.get(address)
         if origin is None and self._networks:
             found = self._networks.match(address)
             origin = None if found is None else found[1]

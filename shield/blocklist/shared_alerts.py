@@ -25,6 +25,7 @@ __all__ = [
     "read_answer",
     "read_pushed",
     "read_question",
+    "sent_by",
 ]
 
 SAMPLES = 4
@@ -69,6 +70,13 @@ def pack_documents(documents: Sequence[Mapping[str, Any]]) -> tuple[bytes, ...]:
 def pack_new(alert: Alert, wall: float) -> bytes | None:
     """Pack an alert that led to a decision a moment ago."""
     return pack_alert(alert_document(alert, wall))
+
+
+def sent_by(alert: Alert | None) -> int:
+    """Messages that speak against the source of an alert by itself: what it sent, or was counted for."""
+    if alert is None:
+        return 0
+    return alert.messages if alert.sources > 1 else max(alert.messages, alert.count)
 
 
 def read_alert(data: Any, network: Network, origin: str, wall: float) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """SharedBans: writes what this node decides about bans into the replicated map.
 
-Only proven decisions of this node and its operator travel; those of others are in the map already.
+Decisions of this node and its operator travel; those of others are in the map already. Of the unproven
+ones only those about single addresses do, no more than others take, in records of their own.
 """
 
 from __future__ import annotations
@@ -13,13 +14,23 @@ from shield.blocklist.aside import Aside, Why
 from shield.blocklist.blocklist import Blocklist
 from shield.blocklist.decision import Decision
 from shield.blocklist.owners import Owners
-from shield.blocklist.shared_record import ban_key, ban_value, banned_network, vote_key
+from shield.blocklist.shared_record import (
+    ban_key,
+    ban_value,
+    banned_network,
+    unproven_key,
+    unproven_value,
+    vote_key,
+)
 from shield.cluster.entry import Applied
 from shield.cluster.replicated import ReplicatedMap
 from shield.detect.alert import Proof
 from shield.net import Network
 
-__all__ = ["SharedBans"]
+__all__ = ["EARNED", "SharedBans"]
+
+EARNED = "the address has earned trust"
+"""Reason for which an unproven ban is lifted here; the other nodes judge for themselves."""
 
 
 class SharedBans:
@@ -35,6 +46,7 @@ class SharedBans:
         owners: Owners,
         aside: Aside,
         quorum: int,
+        max_unproven: int,
     ) -> None:
         self._records = records
         self._admission = admission
@@ -45,11 +57,21 @@ class SharedBans:
         self._voting = quorum > 1
         self._long: set[bytes] = set()
         """Keys of bans that last longer than a record may."""
+        self._max_unproven = max_unproven
+        self._unproven: dict[bytes, float] = {}
+        """Keys and ends of the unproven bans that this node told, some of which are over."""
+        self.untold = 0
+        """Unproven bans that stayed here because there were too many."""
 
-    def put(self, decision: Decision, now: float, wall: float) -> Applied | None:
-        """Write a decision of this node; None when it is not one to share, or there is no room."""
-        if decision.proof is not Proof.PROVEN or not self._owners.is_local(decision.origin):
+    def put(self, decision: Decision, now: float, wall: float, messages: int = 0) -> Applied | None:
+        """Write a decision of this node; None when it is not one to share, or there is no room.
+
+        ``messages``: how many the source had sent, told with an unproven ban.
+        """
+        if not self._owners.is_local(decision.origin):
             return None
+        if decision.proof is not Proof.PROVEN:
+            return self._put_unproven(decision, messages, now, wall)
         network, records = decision.network, self._records
         key = vote_key(network, records.node) if self._voting else ban_key(network)
         left, above = decision.until - now, 0
@@ -65,9 +87,31 @@ class SharedBans:
         self._aside.pop(key)
         return key, entry, None
 
+    def _put_unproven(
+        self, decision: Decision, messages: int, now: float, wall: float
+    ) -> Applied | None:
+        """Write an unproven ban; a network's stays here, for who is in it every node knows itself."""
+        left, key, held = decision.until - now, unproven_key(decision.network), self._unproven
+        if left <= 0 or not decision.network.is_host:
+            return None
+        if key not in held and len(held) >= self._max_unproven:
+            self._unproven = held = {k: until for k, until in held.items() if until > now}
+            if len(held) >= self._max_unproven:
+                self.untold += 1
+                return None
+        entry = self._records.put(key, unproven_value(decision, messages), left, now, wall)
+        if entry is None:
+            return None
+        held[key] = decision.until
+        self._aside.pop(key)
+        return key, entry, None
+
     def lift(self, network: Network, reason: str, now: float, wall: float) -> list[bytes]:
         """Write tombstones for a ban that was taken back here; returns their keys."""
-        said = self._admission.said(network, now)
+        if reason == EARNED:
+            self._admission.unproven.set_aside(network, Why.TRUSTED, now)
+            return []
+        said = self._admission.all_said(network, now)
         if reason == "allowlist":
             # What the configuration here allows is nobody else's business; what an operator allowed is.
             allowed = self._allowlist.covers_network(network)
@@ -88,9 +132,12 @@ class SharedBans:
         """
         for decision in self._blocklist.decisions(now):
             network = decision.network
-            known = self._records.get(ban_key(network)) or self._records.get(
-                vote_key(network, self._records.node)
-            )
+            if decision.proof is Proof.PROVEN:
+                known = self._records.get(ban_key(network)) or self._records.get(
+                    vote_key(network, self._records.node)
+                )
+            else:
+                known = self._records.get(unproven_key(network))
             if known is None:
                 made = self.put(decision, now, wall)
                 if made is not None:

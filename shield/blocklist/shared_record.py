@@ -1,8 +1,8 @@
 """What a shared record says: keys and values of the replicated map, and decisions and allowlist entries.
 
-The first octet of a key is the kind of record: ``b`` a ban, ``v`` one node's vote for a ban, ``a`` an
-allowlist entry. Others are for later (unproven decisions): a node keeps what it does not know, so that
-all maps stay equal, and does nothing with it.
+The first octet of a key is the kind of record: ``b`` a proven ban, ``v`` one node's vote for it, ``u``
+an unproven ban, ``a`` an allowlist entry. A node keeps what it does not know, so that all maps stay
+equal, and does nothing with it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from shield.wire import pack_value, unpack_value
 __all__ = [
     "ALLOW",
     "BAN",
+    "BANS",
+    "UNPROVEN",
     "VOTE",
     "AllowValue",
+    "UnprovenValue",
     "allow_key",
     "allow_value",
     "allowed_text",
@@ -31,17 +34,23 @@ __all__ = [
     "end_of",
     "read_allow",
     "read_ban",
+    "read_unproven",
+    "unproven_key",
+    "unproven_value",
     "vote_key",
     "voter",
 ]
 
-BAN, VOTE, ALLOW = b"b"[0], b"v"[0], b"a"[0]
+BAN, VOTE, UNPROVEN, ALLOW = b"b"[0], b"v"[0], b"u"[0], b"a"[0]
+BANS = frozenset({BAN, VOTE, UNPROVEN})
 
 MAX_VALUE = 1024
 """Octets of a value: texts of a decision have under 700."""
 MAX_SCENARIO = 64
 MAX_ID = 160
 """Characters: name of the node (64) and two numbers."""
+MAX_COUNT = (1 << 31) - 1
+"""Earlier bans, or messages, that a value can tell."""
 MAX_ALLOWED = 255
 """Octets of what is allowed: a DNS name has 253."""
 
@@ -58,12 +67,25 @@ class AllowValue(NamedTuple):
     """It has no end; the record's own lifetime is renewed again and again."""
 
 
+class UnprovenValue(NamedTuple):
+    """What a record of an unproven ban says."""
+
+    decision: Decision
+    messages: int
+    """Requests that the node had seen from the address: one or two may be forged by anybody."""
+
+
 # --- keys ---------------------------------------------------------------------------------------
 
 
 def ban_key(network: Network) -> bytes:
-    """Key of a ban."""
+    """Key of a proven ban."""
     return b"b%c%b" % network[::-1]
+
+
+def unproven_key(network: Network) -> bytes:
+    """Key of an unproven ban: not that of a proven one, so neither can take the other's place."""
+    return b"u%c%b" % network[::-1]
 
 
 def vote_key(network: Network, node: str) -> bytes:
@@ -78,7 +100,7 @@ def allow_key(value: str) -> bytes:
 
 
 def banned_network(key: bytes) -> Network:
-    """Network that a ban or a vote is about; raises RemoteError("key")."""
+    """Network that a ban (proven or not) or a vote is about; raises RemoteError("key")."""
     if key[0] == VOTE:
         if len(key) < 3:
             raise RemoteError("key")
@@ -120,6 +142,26 @@ def allowed_text(key: bytes) -> str:
 
 def ban_value(decision: Decision) -> bytes:
     """Value of a ban."""
+    return _value(decision, decision.repeats)
+
+
+def unproven_value(decision: Decision, messages: int) -> bytes:
+    """Value of an unproven ban, which never escalates: in place of the repeats it has the messages."""
+    return _value(decision, min(messages, MAX_COUNT))
+
+
+def read_ban(network: Network, value: bytes, origin: str, until: float) -> Decision:
+    """Read a ban that ends at node time ``until``; raises RemoteError("value")."""
+    return _decision(network, value, origin, until)[0]
+
+
+def read_unproven(network: Network, value: bytes, origin: str, until: float) -> UnprovenValue:
+    """Read an unproven ban that ends at node time ``until``; raises RemoteError("value")."""
+    decision, messages = _decision(network, value, origin, until)
+    return UnprovenValue(decision._replace(proof=Proof.UNPROVEN, repeats=0), messages)
+
+
+def _value(decision: Decision, number: int) -> bytes:
     return pack_value(
         (
             _text(decision.scenario, MAX_SCENARIO),
@@ -127,16 +169,16 @@ def ban_value(decision: Decision) -> bytes:
             decision.time,
             decision.duration,
             _text(decision.id, MAX_ID),
-            decision.repeats,
+            number,
             _text(decision.reason, MAX_REASON),
         )
     )
 
 
-def read_ban(network: Network, value: bytes, origin: str, until: float) -> Decision:
-    """Read a ban that ends at node time ``until``; raises RemoteError("value")."""
+def _decision(network: Network, value: bytes, origin: str, until: float) -> tuple[Decision, int]:
+    """Read a value; its number is given by itself too, for it means what the kind of record says."""
     fields = _fields(value, 7)
-    scenario, proof, time, duration, id_, repeats, reason = fields[:7]
+    scenario, proof, time, duration, id_, number, reason = fields[:7]
     if not (
         type(scenario) is str
         and len(scenario) <= MAX_SCENARIO
@@ -144,19 +186,20 @@ def read_ban(network: Network, value: bytes, origin: str, until: float) -> Decis
         and len(id_) <= MAX_ID
         and type(reason) is str
         and len(reason) <= MAX_REASON
-        and type(repeats) is int
-        and 0 <= repeats < 1 << 31
+        and type(number) is int
+        and 0 <= number <= MAX_COUNT
         and _is_time(time)
         and _is_time(duration)
     ):
         raise RemoteError("value")
     kind = Proof.PROVEN if proof == _PROVEN else Proof.UNPROVEN
-    return Decision(network, scenario, origin, kind, time, until, duration, id_, reason, "ban", repeats)
+    made = Decision(network, scenario, origin, kind, time, until, duration, id_, reason, "ban", number)
+    return made, number
 
 
 def end_of(key: bytes, value: bytes) -> float:
     """Wall time at which a ban or vote ends by what its writer decided; infinite for anything else."""
-    if key[0] not in (BAN, VOTE):
+    if key[0] not in BANS:
         return inf
     _, _, time, duration, *_ = _fields(value, 7)
     return float(time + duration) if _is_time(time) and _is_time(duration) else inf

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from shield.blocklist.aside import Aside, Why
 from shield.blocklist.journal_shared import SharedRow
+from shield.blocklist.shared_record import UNPROVEN
 from shield.cluster.persistence import restore
 from shield.cluster.replicated import ReplicatedMap
 
@@ -55,7 +56,8 @@ class SharedStore:
                 continue
             stamp, origin, until, value, seal = entry
             mark = aside.get(key)
-            held = mark is not None and mark.why is Why.HELD
+            # Why an unproven ban is refused is known from traffic, which a restart forgets.
+            held = mark is not None and (mark.why is Why.HELD or key[0] == UNPROVEN)
             rows.append(SharedRow((key, origin, stamp, until + shift, value, seal), held))
         return rows, gone
 
@@ -73,7 +75,8 @@ class SharedStore:
             if entry is None or entry.origin != origin:
                 continue
             if held and entry.value is not None:
-                self._aside.put(key, origin, Why.HELD)
+                why = Why.REFUSED_BEFORE if key[0] == UNPROVEN else Why.HELD
+                self._aside.put(key, origin, why)
             else:
                 keys.append(key)
         return keys

@@ -16,6 +16,7 @@ from typing import Any
 
 from shield.blocklist import shared_alerts
 from shield.blocklist.admission import Admission
+from shield.blocklist.alert_exchange import AlertExchange
 from shield.blocklist.allowlist import AllowEntry, Allowlist
 from shield.blocklist.aside import Aside, Why
 from shield.blocklist.blocklist import Blocklist
@@ -26,17 +27,18 @@ from shield.blocklist.owners import Owners
 from shield.blocklist.policy import Policy
 from shield.blocklist.shared_allow import SharedAllow
 from shield.blocklist.shared_bans import SharedBans
-from shield.blocklist.shared_record import ALLOW, BAN, VOTE, banned_network, end_of
+from shield.blocklist.shared_record import ALLOW, BAN, BANS, UNPROVEN, VOTE, banned_network, end_of
 from shield.blocklist.shared_store import SharedStore
 from shield.blocklist.sharing_host import Host, SharingStats
 from shield.blocklist.sharing_settings import SharingSettings
+from shield.blocklist.unproven import GoodRecord, nobody_good
 from shield.cluster.capability import Incoming, Outlet
 from shield.cluster.entry import Applied
 from shield.cluster.member import Member
 from shield.cluster.messages import Kind
 from shield.cluster.replicated import ReplicatedMap
 from shield.cluster.sync import Sync
-from shield.detect.alert import Alert
+from shield.detect.alert import Alert, Proof
 from shield.net import Network
 from shield.sip.servers import Servers
 
@@ -78,6 +80,7 @@ class Sharing:
         wall: Callable[[], float],
         local: Iterable[str] = (),
         alone: bool = False,
+        good: GoodRecord = nobody_good,
     ) -> None:
         self.settings = settings
         self.alone = alone
@@ -105,6 +108,8 @@ class Sharing:
             servers=servers,
             budget=self.budget,
             aside=self.aside,
+            policy=policy,
+            good=good,
         )
         self.allow = SharedAllow(settings, records, allowlist, self.aside)
         self.bans = SharedBans(
@@ -115,7 +120,9 @@ class Sharing:
             owners=self.owners,
             aside=self.aside,
             quorum=settings.quorum,
+            max_unproven=settings.max_unproven,
         )
+        self.alerts = AlertExchange(self.aside, self.stats, lambda: self.host, wall)
         self._renew_at = 0.0
         self._unfrozen = 0
         self._adopting: Iterator[bytes] = iter(())
@@ -148,7 +155,7 @@ class Sharing:
             entry = self.records.get(key)
             if entry is None:
                 continue
-            if key[0] in (BAN, VOTE):
+            if key[0] in BANS:
                 self.admission.restored(key, entry, now, changes)
             elif key[0] == ALLOW:
                 self.allow.restored(key, entry, now)
@@ -169,22 +176,30 @@ class Sharing:
         packed: dict[bytes, bytes] = {}
         voted: list[Applied] = []
         lifted: list[Network] = []
+        caused: list[Change] = []
         for change in changes:
             if change.kind in _BEGUN:
-                made = self.bans.put(change.decision, now, wall)
+                alert = (alerts or {}).get(change.decision.network)
+                messages = shared_alerts.sent_by(alert)
+                made = self.bans.put(change.decision, now, wall, messages)
                 if made is not None:
                     keys.append(made[0])
-                    voted += [made] if self.settings.quorum > 1 else []
-                    alert = (alerts or {}).get(change.decision.network)
+                    if made[0][0] == UNPROVEN:
+                        self.admission.unproven.told(change.decision, messages, now, caused)
+                    voted += [made] if made[0][0] == VOTE else []
                     data = None if alert is None else shared_alerts.pack_new(alert, wall)
                     if data is not None:
                         packed[made[0]] = data
             elif change.kind is ChangeKind.REMOVED:
                 lifted.append(change.decision.network)
                 keys += self.bans.lift(change.decision.network, change.reason, now, wall)
+            elif change.kind is ChangeKind.EXPIRED and change.decision.proof is Proof.PROVEN:
+                # An unproven ban that counted for nothing beside it may not be over.
+                self.admission.unproven.again(change.decision.network, now, caused)
         self._policy.forget(lifted)
         self.send(keys, now, packed)
         self._follow(voted, now)
+        self.hand_over(caused, now)
 
     def unban(self, network: Network, now: float) -> bool:
         """Take back what others say about a network that is not banned here; False if nobody does."""
@@ -225,7 +240,8 @@ class Sharing:
         """See Capability."""
         body = incoming.body
         if incoming.kind is Kind.REQUEST:
-            self._answer(incoming, now)
+            if self.outlet is not None:
+                self.alerts.answer(incoming, self.outlet, now)
         elif self.sync is not None:
             if type(body) is tuple and body[:1] == ("put",) and len(body) > 1:
                 self.stats.received += len(body[1]) if type(body[1]) is tuple else 0
@@ -256,6 +272,7 @@ class Sharing:
         """See Capability."""
         for key, _ in self.records.expire(now, ENDED):
             self.aside.pop(key)
+        self.hand_over(self.admission.unproven.tick(now), now)
         if now >= self._renew_at:
             self._renew_at, wall = now + RENEW_SECONDS, self.wall()
             self.send([*self.allow.renew(now, wall), *self.bans.renew(now, wall)], now)
@@ -274,7 +291,7 @@ class Sharing:
         for key, entry in self.records.forget(origin):
             # What was never applied, or is banned by another decision here, stays as it is.
             skip = self.aside.pop(key) is not None or entry.value is None
-            if skip or (key[0] == BAN and self.owners.of(banned_network(key)) != origin):
+            if skip or (key[0] in (BAN, UNPROVEN) and self.owners.of(banned_network(key)) != origin):
                 continue
             applied.append((key, entry._replace(value=None), None))
         self._follow(applied, now)
@@ -286,7 +303,7 @@ class Sharing:
         take = self.admission.take
         for key, entry, _ in applied:
             kind = key[0]
-            if kind in (BAN, VOTE):
+            if kind in BANS:
                 network = take(key, entry, now, changes)
                 if network is not None:
                     lifted.append(network)
@@ -320,30 +337,4 @@ class Sharing:
         self.stats.merged += len(applied)
         self._follow(applied, now)
         if extra:
-            self._take_alerts(origin, extra, applied, wall)
-
-    # --- alerts -----------------------------------------------------------------------------
-
-    def _take_alerts(self, sender: str, alerts: Any, applied: Sequence[Applied], wall: float) -> None:
-        """Keep the alerts of decisions that are applied here."""
-        fresh = {key for key, entry, _ in applied if entry.value is not None}
-        wanted = {key for key in fresh if key[0] in (BAN, VOTE) and self.aside.get(key) is None}
-        documents, refused = shared_alerts.read_pushed(alerts, wanted, sender, wall)
-        self.stats.alerts += len(documents)
-        self.stats.refused_alerts += refused
-        if documents:
-            self.host.take_documents(documents)
-
-    def _answer(self, incoming: Incoming, now: float) -> None:
-        """Answer ``("explain", network)``: the alerts of this node about it."""
-        network = shared_alerts.read_question(incoming.body)
-        if self.outlet is not None:
-            documents = self.host.documents_of(network)
-            self.outlet.reply(incoming, shared_alerts.pack_documents(documents), now)
-
-    def explained(self, origin: str, network: Network, body: Any) -> list[dict[str, Any]]:
-        """Take the answer of ``origin`` to ``("explain", network)``; returns what makes sense of it."""
-        documents = shared_alerts.read_answer(body, network, origin, self.wall())
-        if documents:
-            self.host.take_documents(documents)
-        return documents
+            self.alerts.take(origin, extra, applied, wall)

@@ -17,7 +17,8 @@ def sharing_short(sharing: Sharing) -> dict[str, Any]:
     return {
         "records": len(sharing.records),
         "quorum": sharing.settings.quorum,
-        "bans": owners.hosts.total() + owners.networks.total(),
+        "bans": owners.hosts.total() + owners.networks.total() + owners.unproven.total(),
+        "unproven": owners.unproven.total(),
         "saved_detections": owners.saved.total(),
         "held": aside.count(Why.HELD),
         "not_applied": len(aside),
@@ -28,12 +29,17 @@ def sharing_short(sharing: Sharing) -> dict[str, Any]:
 def sharing_json(sharing: Sharing) -> dict[str, Any]:
     """State and counters, in total and by node."""
     owners, counts = sharing.owners, sharing.aside.counts()
-    origins = {*owners.hosts, *owners.networks, *owners.saved, *(mark.origin for mark in counts)}
+    decided = {*owners.hosts, *owners.unproven, *owners.networks, *owners.saved}
+    origins = {*decided, *(mark.origin for mark in counts)}
+    floods = sharing.admission.unproven.floods
     return {
         **sharing_short(sharing),
+        "unproven_untold": sharing.bans.untold,
+        "forged_floods": {"now": floods.going_on(), "seen": floods.seen},
         "origins": {
             origin: {
-                "bans": owners.hosts[origin],
+                "bans": owners.hosts[origin] + owners.unproven[origin],
+                "unproven": owners.unproven[origin],
                 "networks": owners.networks[origin],
                 "saved_detections": owners.saved[origin],
                 "not_applied": {m.why.value: n for m, n in counts.items() if m.origin == origin},
@@ -45,22 +51,31 @@ def sharing_json(sharing: Sharing) -> dict[str, Any]:
 
 
 def sharing_warnings(sharing: Sharing) -> list[str]:
-    """One line for each node whose records wait for the operator, and when own ones find no room."""
+    """One line for records that wait for the operator or find no room, and for forged floods."""
     counts = sharing.aside.counts()
     unshared = sharing.records.counters["full"] if sharing.outlet is not None else 0
     full = [f"sharing: {unshared:,} decisions of this node were not shared, there are too many"]
-    return (full if unshared else []) + [
-        f"sharing: {count:,} records of {mark.origin} are beyond its budget and held "
-        f"(shield cluster release {mark.origin}, or drop)"
-        for mark, count in sorted(counts.items())
-        if mark.why is Why.HELD
+    floods = [
+        f"sharing: a flood of forged sources goes on ({scenario}); unproven bans of other nodes for it "
+        "are not taken"
+        for scenario in sharing.admission.unproven.floods.going_on()
     ]
+    return (
+        (full if unshared else [])
+        + floods
+        + [
+            f"sharing: {count:,} records of {mark.origin} are beyond its budget and held "
+            f"(shield cluster release {mark.origin}, or drop)"
+            for mark, count in sorted(counts.items())
+            if mark.why is Why.HELD
+        ]
+    )
 
 
 def sharing_of(sharing: Sharing, network: Network, now: float) -> list[dict[str, Any]]:
     """What the nodes say about exactly this network, the record that counts last."""
     shown = []
-    for key, entry in sharing.admission.said(network, now):
+    for key, entry in sharing.admission.all_said(network, now):
         mark = sharing.aside.get(key)
         shown.append(
             {

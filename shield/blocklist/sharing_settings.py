@@ -34,11 +34,20 @@ class SharingSettings:
     has still room for the third."""
     max_networks: int = 100
     """Live bans of networks that one node may have here: each may hold 65,536 addresses."""
+    unproven_rate: int = 20
+    """New unproven bans a second that one node may cause here for long, beside those of ``rate``: with
+    five minutes for each some ``max_unproven`` are live then."""
+    unproven_burst: int = 500
+    """New unproven bans that one node may cause here at once before ``unproven_rate`` counts."""
+    max_unproven: int = 5_000
+    """Live unproven bans that one node may have here, and that this node tells the others: a tenth of
+    what ``blocklist.max_unproven`` holds. 0 takes and tells none."""
     max_allow: int = 1_000
     """Allowlist entries that one node may have here."""
     quorum: int = 1
     """Nodes that must ban the same address before the others do. 1 believes each node; with 2 a single
-    captured node can ban nobody elsewhere. The node that decided bans at once in any case."""
+    captured node can ban nobody elsewhere, and unproven bans hold where they were decided only. The
+    node that decided bans at once in any case."""
     share_allow: bool = True
     """Whether allowlist entries made by ``shield allow`` on other nodes hold here. Entries of the
     configuration never leave their node."""
@@ -50,11 +59,21 @@ class SharingSettings:
         for name, bits in (("min_prefix_v4", 32), ("min_prefix_v6", 128)):
             if not 0 <= getattr(self, name) <= bits:
                 problems.append(f"sharing.{name}: must be between 0 and {bits}")
-        if not 1 <= self.rate <= 1_000_000:
-            problems.append("sharing.rate: must be between 1 and 1000000")
+        problems += [
+            f"sharing.{name}: must be between 1 and 1000000"
+            for name in ("rate", "unproven_rate")
+            if not 1 <= getattr(self, name) <= 1_000_000
+        ]
         problems += [
             f"sharing.{name}: must be 0 or more"
-            for name in ("burst", "max_bans", "max_networks", "max_allow")
+            for name in (
+                "burst",
+                "max_bans",
+                "max_networks",
+                "unproven_burst",
+                "max_unproven",
+                "max_allow",
+            )
             if getattr(self, name) < 0
         ]
         if not 1 <= self.quorum <= 64:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shield.blocklist.allowlist import AllowEntry, Allowlist, AllowlistSettings
+from shield.blocklist.aside import Why
 from shield.blocklist.blocklist import Blocklist, BlocklistSettings
 from shield.blocklist.decision import Change, Decision
 from shield.blocklist.journal_shared import SharedRow
@@ -31,10 +32,12 @@ def net(text: str) -> Network:
     return Network.parse(text)
 
 
-def alert(value: str, time: float = WALL, evidence: int = 1) -> Alert:
+def alert(value: str, time: float = WALL, evidence: int = 1, messages: int = 12) -> Alert:
     """An alert as a rule makes it."""
     return Alert(
-        time, pack(value), "sip-scan", "scan", Proof.PROVEN, ("nonce",), 3, 3, 10, 12, time - 5, 600.0,
+        time, pack(value), "sip-scan", "scan", Proof.PROVEN, ("nonce",), 3, 3, min(10, messages),
+        messages,
+        time - 5, 600.0,
         details=(("user_agent", "friendly-scanner"),),
         evidence=tuple(Evidence(time, f"OPTIONS sip:{n}@host SIP/2.0", "mark") for n in range(evidence)),
     )  # fmt: skip
@@ -107,6 +110,8 @@ class LabNode:
         self.replies: list[Any] = []
         self.disk: dict[bytes, SharedRow] = {}
         """Records in the journal."""
+        self.good: dict[bytes, Why] = {}
+        """What this node has seen of good users."""
         self.build()
 
     def build(self) -> None:
@@ -126,6 +131,7 @@ class LabNode:
             policy=self.policy,
             servers=servers,
             wall=lambda: WALL + self.lab.now,
+            good=self.good.get,
         )
         self.sharing.host = self
         self.sharing.connect(LabOutlet(self.lab, self.name), self.lab.now)
@@ -168,6 +174,13 @@ class LabNode:
     def ban(self, value: str, duration: float = 600.0, **more: Any) -> None:
         self.local(self.bans.add(self.decision(value, duration, **more), self.lab.now))
 
+    def suspect(self, value: str, duration: float = 300.0, messages: int = 9, **more: Any) -> None:
+        """Ban an address on evidence that could be forged."""
+        now = self.lab.now
+        found = alert(value.partition("/")[0], WALL + now, messages=messages)
+        decision = self.decision(value, duration, proof=Proof.UNPROVEN, **more)
+        self.local(self.bans.add(decision, now), found=found)
+
     def unban(self, value: str) -> None:
         changes = self.bans.remove(net(value), self.lab.now)
         if changes:
@@ -200,7 +213,7 @@ class LabNode:
 
     def why(self, value: str) -> set[str]:
         """Reasons why what is said about a value is not applied."""
-        said = self.sharing.admission.said(net(value), self.lab.now)
+        said = self.sharing.admission.all_said(net(value), self.lab.now)
         marks = [self.sharing.aside.get(key) for key, _ in said]
         return {mark.why.value for mark in marks if mark is not None}
 

@@ -10,7 +10,9 @@ from shield.blocklist.sharing_settings import SharingSettings
 from shield.net import Network
 
 NOW = 1000.0
-SETTINGS = SharingSettings(rate=2, burst=10, max_bans=40, max_networks=2)
+SETTINGS = SharingSettings(
+    rate=2, burst=10, max_bans=40, max_networks=2, unproven_rate=1, unproven_burst=3, max_unproven=8
+)
 
 
 class Bench:
@@ -21,14 +23,14 @@ class Bench:
         self.budget = Budget(SETTINGS, self.owners)
         self.made = 0
 
-    def ban(self, count: int, now: float, origin: str = "a") -> int:
+    def ban(self, count: int, now: float, origin: str = "a", *, proven: bool = True) -> int:
         """Try to ban fresh hosts; returns how many were let."""
         let = 0
         for _ in range(count):
             self.made += 1
             network = Network.host(self.made.to_bytes(4, "big"))
-            if self.budget.take(origin, network, now):
-                self.owners.begin(network, origin)
+            if self.budget.take(origin, network, now, proven=proven):
+                self.owners.begin(network, origin, proven=proven)
                 let += 1
         return let
 
@@ -47,6 +49,19 @@ def test_at_once_the_burst_then_the_rate() -> None:
     assert bench.ban(100, NOW + 3) == 6
     assert bench.ban(100, NOW + 1000) == 10
     assert bench.ban(5, NOW + 1000, "b") == 5
+
+
+def test_unproven_bans_have_a_budget_of_their_own() -> None:
+    """Neither grade uses up what the other may have, at once, for long, and live."""
+    bench = Bench()
+    bench.budget.in_sight("a", NOW)
+    bench.budget.settle(NOW)
+    assert bench.ban(100, NOW, proven=False) == 3
+    assert bench.ban(100, NOW) == 10
+    assert bench.ban(100, NOW + 2, proven=False) == 2
+    assert bench.ban(100, NOW + 9, proven=False) == 3
+    assert bench.ban(100, NOW + 99, proven=False) == 0, "eight are live"
+    assert bench.ban(100, NOW + 99) == 10
 
 
 def test_live_bans_are_limited_whatever_the_tokens_say() -> None:

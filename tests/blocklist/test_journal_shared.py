@@ -11,6 +11,7 @@ from shield.blocklist import journal_prune
 from shield.blocklist.decision import Change, ChangeKind
 from shield.blocklist.journal import Journal, JournalSettings
 from shield.blocklist.journal_shared import SharedRow, read_shared
+from shield.detect.alert import Proof
 from shield.errors import InputError
 from tests.blocklist.sharing_lab import WALL, Lab
 
@@ -88,6 +89,8 @@ def test_decisions_of_others_are_stored_once(settings: JournalSettings) -> None:
     journal.record([Change(ChangeKind.EXTENDED, other)], lab.now, WALL, shared=True)
     fresh = lab["a"].decision("192.0.2.2", 90, origin="b")
     journal.record([Change(ChangeKind.ADDED, fresh)], lab.now, WALL, shared=True)
+    weak = fresh._replace(proof=Proof.UNPROVEN)
+    journal.record([Change(ChangeKind.EXTENDED, weak)], lab.now, WALL, shared=True)
     assert journal.load(lab.now, WALL).decisions == []
-    assert [row["origin"] for row in journal.history()] == ["b", "b", "a"]
+    assert [row["origin"] for row in journal.history()] == ["b", "b", "b", "a"]
     journal.close()

@@ -25,6 +25,20 @@ def test_the_last_who_decides_owns() -> None:
         assert count["a"] == 0
 
 
+def test_unproven_bans_are_counted_apart() -> None:
+    """A ban changes its grade and its owner in any order; there is one owner at a time."""
+    owners = Owners(["here"])
+    for origin, proven in (("a", False), ("a", False), ("a", True), ("b", False), ("b", True)):
+        owners.begin(HOST, origin, proven=proven)
+        assert owners.of(HOST) == origin
+        counted = owners.hosts if proven else owners.unproven
+        assert (counted[origin], owners.hosts.total() + owners.unproven.total()) == (1, 1)
+    owners.begin(HOST, "b", proven=False)
+    owners.hit(HOST.address)
+    owners.begin(HOST, "here", proven=False)
+    assert (owners.of(HOST), owners.unproven["b"], owners.saved["b"]) == (None, 0, 1)
+
+
 def test_operators_are_local() -> None:
     """What was banned or imported by hand on this node belongs to no other."""
     owners = Owners(["here"])

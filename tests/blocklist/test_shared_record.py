@@ -16,8 +16,12 @@ from shield.blocklist.shared_record import (
     ban_key,
     ban_value,
     banned_network,
+    end_of,
     read_allow,
     read_ban,
+    read_unproven,
+    unproven_key,
+    unproven_value,
     vote_key,
     voter,
 )
@@ -43,11 +47,28 @@ def test_keys_tell_their_network(network: Network, node: str) -> None:
 @given(data=st.binary(min_size=1, max_size=40))
 def test_any_key_is_read_or_refused(data: bytes) -> None:
     """And one that is read is the usual spelling of its network: one network has one key."""
-    for key in (b"b" + data, b"v" + data):
+    for key in (b"b" + data, b"v" + data, b"u" + data):
         with contextlib.suppress(RemoteError):
             network = banned_network(key)
-            again = ban_key(network) if key[:1] == b"b" else vote_key(network, voter(key))
-            assert again == key
+            kinds = {
+                b"b": ban_key(network),
+                b"u": unproven_key(network),
+                b"v": vote_key(network, voter(key) if key[:1] == b"v" else ""),
+            }
+            assert kinds[key[:1]] == key
+
+
+def test_a_record_of_an_unproven_ban_is_one_whatever_it_says() -> None:
+    """With the number of messages in place of the repeats; it ends for its writer as others do."""
+    network = Network.parse("192.0.2.1")
+    made = Decision(network, "scan", "a", Proof.PROVEN, 50.0, 350.0, 300.0, "a-1", "why", "ban", 7)
+    value = unproven_value(made, 1 << 40)
+    read = read_unproven(network, value, "b", 200.0)
+    assert read.messages == (1 << 31) - 1
+    assert read.decision == made._replace(origin="b", proof=Proof.UNPROVEN, until=200.0, repeats=0)
+    assert end_of(unproven_key(network), value) == 350.0
+    with pytest.raises(RemoteError):
+        read_unproven(network, ban_value(made)[:-3], "b", 200.0)
 
 
 @given(

@@ -88,10 +88,10 @@ def test_a_node_that_lacks_the_alerts_asks_the_origin() -> None:
     lab.receive("a", Incoming("b", Kind.REQUEST, 7, ("explain", ATTACKER)))
     lab.deliver()
     (body,) = lab["b"].replies
-    (document,) = lab["b"].sharing.explained("a", net(ATTACKER), body)
+    (document,) = lab["b"].sharing.alerts.explained("a", net(ATTACKER), body)
     assert (document["origin"], document["value"]) == ("a", ATTACKER)
     assert lab["b"].documents == [document]
-    assert lab["b"].sharing.explained("a", net("192.0.2.9"), body) == []
+    assert lab["b"].sharing.alerts.explained("a", net("192.0.2.9"), body) == []
     for question in (("explain",), ("explain", "x"), ("what", 1), 5):
         lab.receive("a", Incoming("b", Kind.REQUEST, 7, question))
     assert lab.errors == ["question"] * 4
@@ -322,11 +322,9 @@ VALUES = (
 )  # fmt: skip
 
 
-def test_unproven_decisions_stay_at_home() -> None:
-    """None is sent, and one that is received is set aside."""
+def test_what_calls_itself_unproven_is_no_proven_ban() -> None:
+    """A record among the proven ones that says so is set aside."""
     lab = Lab("a", "b")
-    lab["a"].ban(ATTACKER, proof=Proof.UNPROVEN)
-    assert not lab.waiting
     weak = lab["a"].decision(ATTACKER, 60, proof=Proof.UNPROVEN)
     lab["a"].sharing.records.put(ban_key(weak.network), ban_value(weak), 60, lab.now, WALL)
     record = lab["a"].sharing.records.record(ban_key(weak.network), lab.now)

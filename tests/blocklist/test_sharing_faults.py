@@ -124,8 +124,10 @@ def fault(lab: Lab, chance: random.Random) -> None:
     what = chance.random()
     node = lab[chance.choice(tuple(lab.nodes))]
     value = f"192.0.2.{chance.randrange(12)}"
-    if what < 0.5:
-        node.ban(value, chance.choice([600, 6000]))
+    if what < 0.3:
+        node.ban(value, chance.choice([20, 600, 6000]))
+    elif what < 0.5:
+        node.suspect(value, chance.choice([20, 200, 300]), messages=50)
     elif what < 0.65 and value in node.banned():
         node.unban(value)
     elif what < 0.75:
@@ -141,7 +143,7 @@ def fault(lab: Lab, chance: random.Random) -> None:
 
 
 def test_many_schedules_of_faults_end_well() -> None:
-    """Bans, unbans, cuts, restarts and losses at random; after them all blocklists are equal."""
+    """Bans of both grades, unbans, cuts, restarts, losses at random; then all blocklists are equal."""
     left: list[int] = []
     for seed in range(60):
         chance = random.Random(seed)
