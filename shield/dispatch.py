@@ -16,6 +16,7 @@ from shield.blocklist.sharing_report import sharing_of
 from shield.blocklist.story import story
 from shield.control.commands import COMMANDS, Actor
 from shield.errors import InputError, SystemFailure
+from shield.explain import explain
 from shield.health import Health
 from shield.hub import Ask, Hub
 from shield.net import Network
@@ -114,7 +115,7 @@ class NodeDispatcher:
         value, now = str(network), self._now()
         pipeline, journal, sharing = self.hub.pipeline, self.hub.journal, self.hub.sharing
         self.hub.save(now, self._wall())  # so that the history holds the last moment too
-        source = pipeline.explain(network.address, now) if network.is_host else None
+        source = explain(pipeline, network.address, now) if network.is_host else None
         alerts = journal.alerts(value, HISTORY)
         if remembered := (source or {}).get("alerts"):
             # Those know what became of them; the journal knows what other nodes saw.

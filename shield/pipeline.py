@@ -25,7 +25,6 @@ from shield.capture.source import Frame
 from shield.detect.alert import Alert, Proof
 from shield.detect.engine import Engine
 from shield.detect.rule import Rule
-from shield.detect.scores import standing
 from shield.detect.settings import DetectSettings
 from shield.errors import ConfigError, InputError, RemoteError
 from shield.net import Datagram, Network, unpack
@@ -225,37 +224,14 @@ class Pipeline:
             return Why.TRUSTED
         return Why.RINGING if self.engine.ringing(address, self._time) else None
 
-    def explain(self, address: bytes, now: float) -> dict[str, Any]:
-        """Everything known about an address, for ``shield show``."""
-        decision = self.blocklist.match(address, now)
-        entry = self.allowlist.covers(address)
-        record = self.engine.sources.get(address)
-        source = None
-        if record is not None:
-            trusted = self.engine.trusted(address, self._time)
-            source = {
-                "first_seen": record.first_seen,
-                # While it is banned its packets are counted and not read.
-                "last_seen": max(record.last_seen, self.blocklist.guard.last_hit(address) or 0.0),
-                "messages": record.messages,
-                "scores": standing(self.engine.rules, record, self._time, trusted=trusted),
-                "trusted": trusted,
-                "trust": round(record.trust(self._time, self.engine.trust_time), 2),
-                "refused_passwords": record.refused,
-            }
-        return {
-            "value": unpack(address),
-            "banned": decision is not None and entry is None,
-            "decision": decision.as_json(now) if decision is not None else None,
-            "allowlisted": entry.as_json(now) if entry is not None else None,
-            "server": address in self.servers.known,
-            "source": source,
-            "skipped": self.blocklist.guard.hits_of(address),
-            "alerts": [
-                {**verdict.alert.as_json(), "why": verdict.why}
-                for verdict in self._alerted.get(address) or ()
-            ],
-        }
+    @property
+    def time(self) -> float:
+        """Event time: of the last frame, or of the last tick."""
+        return self._time
+
+    def verdicts(self, address: bytes) -> Sequence[Verdict]:
+        """What was decided of late about an address, the newest last."""
+        return tuple(self._alerted.get(address) or ())
 
     def _ticked(self, time: float, now: float, findings: list[Finding]) -> None:
         self._next_tick = time + TICK

@@ -53,6 +53,7 @@ TESTED_BY = {
     "shield/cluster/outlet.py": "tests/cluster/test_core.py",
     "shield/cluster/peer_core.py": "tests/cluster/test_core.py",
     "shield/cluster/post.py": "tests/cluster/test_core.py",
+    "shield/explain.py": "tests/test_pipeline.py",
     "shield/blocklist/alert_exchange.py": "tests/blocklist/test_sharing.py",
     "shield/blocklist/admission.py": "tests/blocklist/test_sharing.py",
     "shield/blocklist/shared_allow.py": "tests/blocklist/test_sharing.py",

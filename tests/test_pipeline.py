@@ -16,6 +16,7 @@ from shield.detect.alert import Proof
 from shield.detect.rule import parse_rule
 from shield.detect.settings import DetectSettings
 from shield.errors import ConfigError, InputError
+from shield.explain import explain
 from shield.net import Network, pack
 from shield.pipeline import ALERTS_PER_SOURCE, Finding, Pipeline, Verdict
 from tests.builders import CLIENT, SERVER, challenge, credentials, request, response
@@ -124,7 +125,7 @@ def test_a_banned_source_is_skipped_before_anything_is_parsed() -> None:
     assert made.stats.frames == 10
     assert made.stats.requests == 3
     assert made.decoder.stats.skipped == 7
-    assert made.explain(pack(CLIENT), 0.0)["skipped"] == 7
+    assert explain(made, pack(CLIENT), 0.0)["skipped"] == 7
 
 
 def test_damaged_messages_are_counted_and_judged() -> None:
@@ -158,7 +159,7 @@ def test_refused_passwords_are_proven_by_their_nonce() -> None:
     assert (found.alert.proof, found.alert.proofs) == (Proof.PROVEN, ("nonce",))
     assert found.decision is not None
     assert found.decision.duration == 3_600.0
-    assert made.explain(pack(CLIENT), 0.0)["source"]["refused_passwords"] == 2
+    assert explain(made, pack(CLIENT), 0.0)["source"]["refused_passwords"] == 2
 
 
 def test_two_rules_about_one_message_are_one_offence() -> None:
@@ -269,7 +270,7 @@ def test_our_servers_are_not_judged() -> None:
     made = pipeline(THREE, servers=("198.51.100.7",), local=(pack("198.51.100.8"),))
     for source in ("198.51.100.7", "198.51.100.8"):
         assert made.feed([options(i / 10, i, source) for i in range(5)], 0.0) == []
-        assert made.explain(pack(source), 0.0)["server"] is True
+        assert explain(made, pack(source), 0.0)["server"] is True
 
 
 @pytest.mark.parametrize("text", ["198.51.100.0/24", "pbx.example"])
@@ -329,7 +330,7 @@ def test_a_learned_server_may_be_banned() -> None:
 
 def test_explain_an_unknown_address() -> None:
     """Nothing is known, and that is said in the same shape."""
-    assert pipeline().explain(pack("192.0.2.50"), 0.0) == {
+    assert explain(pipeline(), pack("192.0.2.50"), 0.0) == {
         "value": "192.0.2.50",
         "banned": False,
         "decision": None,
@@ -345,7 +346,7 @@ def test_explain_a_banned_address() -> None:
     """The decision, the source's history and its alerts with their reasons."""
     made = pipeline(THREE)
     (found,) = verdicts(made.feed([options(i / 10, i) for i in range(3)], 10.0))
-    told = made.explain(pack(CLIENT), 10.0)
+    told = explain(made, pack(CLIENT), 10.0)
     assert told["banned"] is True
     assert told["decision"]["remaining"] == 300.0
     assert told["source"] == {
@@ -360,7 +361,7 @@ def test_explain_a_banned_address() -> None:
     assert told["alerts"] == [{**found.alert.as_json(), "why": found.why}]
     assert told["alerts"][0]["evidence"][0]["message"].startswith("OPTIONS ")
     made.feed([options(50.0, 9)], 50.0)
-    assert made.explain(pack(CLIENT), 50.0)["source"]["last_seen"] == START + 50.0
+    assert explain(made, pack(CLIENT), 50.0)["source"]["last_seen"] == START + 50.0
 
 
 def test_a_verdict_that_waited_is_replaced_by_the_last_word() -> None:
@@ -368,12 +369,12 @@ def test_a_verdict_that_waited_is_replaced_by_the_last_word() -> None:
     made = pipeline(SCANNER)
     (waiting,) = verdicts(made.feed([options(0.0, 1, agent="scanner")], 0.0))
     assert (waiting.waits, waiting.again) == (True, False)
-    assert made.explain(pack(CLIENT), 0.0)["alerts"][0]["why"].startswith("waits 10 s")
+    assert explain(made, pack(CLIENT), 0.0)["alerts"][0]["why"].startswith("waits 10 s")
     crowd = [options(1.0 + n / 100, n, f"192.0.2.{100 + n}", "scanner") for n in range(12)]
     found = verdicts(made.feed([*crowd, options(2.0, 99, "192.0.2.77")], 0.0))
     (last,) = [verdict for verdict in found if verdict.alert == waiting.alert]
     assert (last.decision, last.waits, last.again) == (None, False, True)
-    (told,) = made.explain(pack(CLIENT), 2.0)["alerts"]
+    (told,) = explain(made, pack(CLIENT), 2.0)["alerts"]
     assert told["why"] == "one of many new sources with the same look: a forged flood"
 
 
@@ -382,7 +383,7 @@ def test_a_ban_takes_the_place_of_the_wait() -> None:
     made = pipeline(SCANNER)
     made.feed([options(0.0, 1, agent="scanner")], 0.0)
     made.tick(11.0, START + 11.0)
-    (told,) = made.explain(pack(CLIENT), 11.0)["alerts"]
+    (told,) = explain(made, pack(CLIENT), 11.0)["alerts"]
     assert "address not proven" in told["why"]
 
 
@@ -391,7 +392,7 @@ def test_explain_an_allowed_address() -> None:
     made = pipeline(THREE, allow=("192.0.2.0/24",))
     (found,) = verdicts(made.feed([options(i / 10, i) for i in range(3)], 0.0))
     assert (found.decision, found.changes) == (None, ())
-    told = made.explain(pack(CLIENT), 0.0)
+    told = explain(made, pack(CLIENT), 0.0)
     assert (told["banned"], told["allowlisted"]["value"]) == (False, "192.0.2.0/24")
     assert told["alerts"][0]["why"] == "allowlisted"
 
@@ -401,7 +402,7 @@ def test_explain_shows_trust() -> None:
     made = pipeline()
     asked = request("REGISTER", credentials("n1"))
     made.feed([sent(asked), back(response(200, asked), 0.1)], 0.0)
-    source = made.explain(pack(CLIENT), 0.0)["source"]
+    source = explain(made, pack(CLIENT), 0.0)["source"]
     assert (source["trusted"], source["trust"]) == (True, 1.0)
 
 
@@ -410,6 +411,6 @@ def test_the_last_alerts_of_a_source_are_kept() -> None:
     made = pipeline(SCANNER, allow=(CLIENT,))
     for number in range(ALERTS_PER_SOURCE + 4):
         made.feed([options(number * 61.0, number, agent="scanner")], 0.0)
-    times = [told["time"] for told in made.explain(pack(CLIENT), 0.0)["alerts"]]
+    times = [told["time"] for told in explain(made, pack(CLIENT), 0.0)["alerts"]]
     assert len(times) == ALERTS_PER_SOURCE
     assert times[-1] == START + (ALERTS_PER_SOURCE + 3) * 61.0
