@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shield.blocklist.allowlist import AllowlistSettings
-from shield.blocklist.blocklist import BlocklistSettings
+from shield.blocklist.blocklist_settings import BlocklistSettings
 from shield.blocklist.journal import JournalSettings
 from shield.blocklist.policy import PolicySettings
 from shield.blocklist.sharing_settings import SharingSettings
@@ -125,10 +125,24 @@ def load(path: str | Path | None = None) -> Settings:
     built = _build(values, origin, Path(path or DEFAULT_PATH), problems)
     if problems:
         raise ConfigError(*problems)
-    settings = Settings(**built)
-    if settings.node.name:
+    settings = _completed(Settings(**built), problems)
+    if problems:
+        raise ConfigError(*problems)
+    return settings
+
+
+def _completed(settings: Settings, problems: list[str]) -> Settings:
+    """Fill in what one part takes from another, or from the host, when it is not set."""
+    if not settings.node.name:
+        settings = replace(settings, node=replace(settings.node, name=_host_name()))
+    if settings.firewall.limit_ports:
         return settings
-    return replace(settings, node=replace(settings.node, name=_host_name()))
+    ports = tuple(dict.fromkeys((*settings.capture.ports, *settings.capture.websocket_ports)))
+    try:
+        return replace(settings, firewall=replace(settings.firewall, limit_ports=ports))
+    except ConfigError as error:
+        problems += [f"{problem}; name those that matter" for problem in error.problems]
+        return settings
 
 
 def _read(file: Path, problems: list[str]) -> dict[str, Any]:

@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 from shield.errors import InputError
 
-__all__ = ["Datagram", "Network", "Transport", "pack", "unpack"]
+__all__ = ["Datagram", "Network", "Port", "Transport", "pack", "unpack"]
 
 _MAPPED = bytes(10) + b"\xff\xff"
+_PROTOCOLS = {"udp": 17, "tcp": 6}
+"""Numbers of IANA's protocol registry."""
 
 
 class Transport(IntEnum):
@@ -113,6 +115,26 @@ class Network(NamedTuple):
     def __str__(self) -> str:
         text = unpack(self.address)
         return text if self.is_host else f"{text}/{self.length}"
+
+
+class Port(NamedTuple):
+    """A UDP or TCP port of some address. Behind a NAT it tells one host from the others."""
+
+    protocol: int
+    """17 for UDP, 6 for TCP."""
+    number: int
+
+    @classmethod
+    def parse(cls, text: str) -> Port:
+        """Read ``udp/40001``; raises InputError."""
+        name, _, digits = text.partition("/")
+        number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 6 else 0
+        if name not in _PROTOCOLS or not 0 < number < 65536:
+            raise InputError(f"not a port: {text[:40]!r} (udp/5060 is one)")
+        return cls(_PROTOCOLS[name], number)
+
+    def __str__(self) -> str:
+        return f"{'udp' if self.protocol == _PROTOCOLS['udp'] else 'tcp'}/{self.number}"
 
 
 def pack(text: str) -> bytes:

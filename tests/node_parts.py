@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from shield.blocklist.allowlist import Allowlist, AllowlistSettings
-from shield.blocklist.blocklist import Blocklist, BlocklistSettings
+from shield.blocklist.blocklist import Blocklist
+from shield.blocklist.blocklist_settings import BlocklistSettings
 from shield.blocklist.journal import Journal, JournalSettings
 from shield.blocklist.policy import PolicySettings
 from shield.blocklist.sharing import Sharing

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from shield.blocklist.allowlist import Allowlist
-from shield.blocklist.blocklist import Blocklist, BlocklistSettings
+from shield.blocklist.blocklist import Blocklist
+from shield.blocklist.blocklist_settings import BlocklistSettings
 from shield.blocklist.policy import PolicySettings
 from shield.capture.decoder import Decoder
 from shield.capture.pcap import PcapSource

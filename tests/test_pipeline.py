@@ -7,7 +7,8 @@ import tomllib
 import pytest
 
 from shield.blocklist.allowlist import Allowlist, AllowlistSettings
-from shield.blocklist.blocklist import Blocklist, BlocklistSettings
+from shield.blocklist.blocklist import Blocklist
+from shield.blocklist.blocklist_settings import BlocklistSettings
 from shield.blocklist.decision import Change, ChangeKind
 from shield.blocklist.policy import PolicySettings
 from shield.capture.settings import CaptureSettings

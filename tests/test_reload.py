@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from shield.blocklist.allowlist import AllowlistSettings
-from shield.blocklist.blocklist import BlocklistSettings
+from shield.blocklist.blocklist_settings import BlocklistSettings
 from shield.blocklist.policy import PolicySettings
 from shield.capture.settings import CaptureSettings
 from shield.config import Mode, NodeSettings, Settings

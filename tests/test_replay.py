@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from shield.blocklist.allowlist import Allowlist
-from shield.blocklist.blocklist import Blocklist, BlocklistSettings
+from shield.blocklist.blocklist import Blocklist
+from shield.blocklist.blocklist_settings import BlocklistSettings
 from shield.blocklist.policy import PolicySettings
 from shield.capture.settings import CaptureSettings
 from shield.detect.rulefiles import load_rules

@@ -8,23 +8,26 @@ Of one network there is one decision: a proven one takes the place of an unprove
 in force an unproven one changes nothing. Followers see it ADDED once, EXTENDED as often as its end
 moves, and taken away. An end moves to an earlier time only by ``assign``: what the nodes agreed on holds
 on all of them.
+
+A limit is a proven decision about one address. Any ban takes its place, and only an unproven ban makes
+room for it: nothing weakens a proven one.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
 
 from shield.blocklist.allowlist import Allowlist
+from shield.blocklist.blocklist_settings import BlocklistSettings, BlocklistStats
 from shield.blocklist.cache import DecisionCache
-from shield.blocklist.decision import Change, ChangeKind, Decision
+from shield.blocklist.decision import BAN, LIMIT, MAX_PORTS, Change, ChangeKind, Decision
 from shield.blocklist.guard import Guard
 from shield.detect.alert import Proof
 from shield.errors import InputError
 from shield.net import Network
 
-__all__ = ["Blocklist", "BlocklistSettings", "BlocklistStats"]
+__all__ = ["Blocklist"]
 
 PORTION = 500
 """Ended decisions that are taken out in one go: 4 to 7 ms of a blocklist that holds a million, where
@@ -35,54 +38,6 @@ SAME_END = 0.5
 waiting on the way must not count as a change."""
 
 _BEGUN = frozenset({ChangeKind.ADDED, ChangeKind.EXTENDED})
-
-
-@dataclass(frozen=True)
-class BlocklistSettings:
-    """Section ``[blocklist]`` of the configuration."""
-
-    max_decisions: int = 1_000_000
-    """Number of proven decisions about single addresses. About 0.5 kB of memory each. When full, the
-    one that ends soonest makes room."""
-    max_unproven: int = 50_000
-    """Number of unproven decisions about single addresses: an attacker who forges addresses chooses how
-    many there are."""
-    max_networks: int = 10_000
-    """Number of proven decisions about networks. Kernel sets of networks are slow to change."""
-    max_unproven_networks: int = 1_000
-    """Number of unproven decisions about networks."""
-    min_prefix_v4: int = 8
-    """Shortest IPv4 prefix length that may be banned, in bits: a slip must not ban half the Internet."""
-    min_prefix_v6: int = 16
-    """Shortest IPv6 prefix length that may be banned, in bits."""
-
-
-@dataclass(slots=True)
-class BlocklistStats:
-    """What happened since the start."""
-
-    added: int = 0
-    extended: int = 0
-    removed: int = 0
-    """Taken out by an unban or a changed allowlist."""
-    expired: int = 0
-    restored: int = 0
-    """Brought back from the journal."""
-    unchanged: int = 0
-    """Decisions that a longer or stronger one already covered."""
-    evicted_proven: int = 0
-    evicted_unproven: int = 0
-    refused_full: int = 0
-    """The cache was full and the decision would have ended before all others in it."""
-    refused_allowlisted: int = 0
-    refused_ended: int = 0
-    """It was over before it arrived."""
-    refused_prefix: int = 0
-    """Network too large, see ``min_prefix_v4`` and ``min_prefix_v6``."""
-
-    def as_json(self) -> dict[str, int]:
-        """All counters by name."""
-        return asdict(self)
 
 
 class Blocklist:
@@ -165,25 +120,24 @@ class Blocklist:
         return self.remove(network, now, reason) if network in unproven else []
 
     def match(self, address: bytes, now: float) -> Decision | None:
-        """Decision that bans the packed ``address``: proven before unproven, then the longest prefix."""
-        if not self.guard.covers(address):
-            return None
+        """Decision about the packed ``address``: a ban before a limit.
+
+        Among bans proven before unproven, then the longest prefix.
+        """
         host = Network.host(address)
-        networks = [host, *(network for network, _ in self.guard.networks.covering(host))]
-        for kind in (0, 1):
-            for network in networks:
-                decision = self._both(network)[kind].find(network)
-                if decision is not None and decision.until > now:
-                    return decision
-        return None
+        if self.guard.covers(address):
+            networks = [host, *(network for network, _ in self.guard.networks.covering(host))]
+            for kind in (0, 1):
+                for network in networks:
+                    decision = self._both(network)[kind].find(network)
+                    if decision is not None and decision.until > now and decision.type == BAN:
+                        return decision
+        return self.get(host, now) if address in self.guard.limited else None
 
     def get(self, network: Network, now: float) -> Decision | None:
         """Decision about exactly this network."""
-        for cache in self._both(network):
-            decision = cache.find(network)
-            if decision is not None and decision.until > now:
-                return decision
-        return None
+        decision = self._find(network)
+        return decision if decision is not None and decision.until > now else None
 
     def expire(self, now: float, limit: int = PORTION) -> list[Change]:
         """Take out at most ``limit`` decisions that have ended.
@@ -223,8 +177,13 @@ class Blocklist:
             yield from cache.live(now)
 
     def counts(self) -> dict[str, int]:
-        """Decisions in each cache, and of how many networks altogether."""
-        return {"banned": len(self), **{name: len(cache) for name, cache in self._caches.items()}}
+        """Decisions in each cache, and how many networks are banned and addresses limited altogether."""
+        limited = len(self.guard.limited)
+        return {
+            "banned": len(self),
+            "limited": limited,
+            **{name: len(cache) for name, cache in self._caches.items()},
+        }
 
     def by_scenario(self, now: float) -> Counter[str]:
         """Live decisions by scenario."""
@@ -248,6 +207,8 @@ class Blocklist:
         self, decision: Decision, now: float, enter: Callable[[Decision, Decision | None], list[Change]]
     ) -> list[Change]:
         network = decision.network
+        if decision.type == LIMIT and not (network.is_host and decision.proof is Proof.PROVEN):
+            raise InputError(f"{network}: only a single address can be limited, and on proof")
         try:
             self.check(network)
         except InputError:
@@ -257,7 +218,7 @@ class Blocklist:
             self.stats.refused_ended += 1
         elif self._allowlist.covers_network(network) is not None:
             self.stats.refused_allowlisted += 1
-        elif network.is_host and network.address not in self.guard.hosts:
+        elif network.is_host and network not in self.guard:
             return self._put(decision, None)  # most bans, and nearly all of a start
         else:
             changes = self._ended(network, now)
@@ -279,11 +240,15 @@ class Blocklist:
 
     def _add(self, decision: Decision, known: Decision | None) -> list[Change]:
         if known is not None:
-            weaker = known.proof is Proof.PROVEN is not decision.proof
-            if weaker or (known.proof is decision.proof and known.until >= decision.until):
+            alike = known.type == decision.type
+            if alike and known.type == LIMIT:
+                decision = _joined(known, decision)
+            same = alike and known.proof is decision.proof and known.ports == decision.ports
+            spared = decision.type == LIMIT and known.type == BAN and known.proof is Proof.PROVEN
+            if spared or _weaker(decision, known) or (same and known.until >= decision.until):
                 self.stats.unchanged += 1
                 return []
-            if known.until > decision.until:
+            if alike and known.until > decision.until:
                 # Better knowledge must not end a ban earlier.
                 longer = decision.duration + known.until - decision.until
                 decision = decision.extended(known.until, longer)
@@ -291,9 +256,8 @@ class Blocklist:
 
     def _assign(self, decision: Decision, known: Decision | None) -> list[Change]:
         if known is not None:
-            weaker = known.proof is Proof.PROVEN is not decision.proof
             same = known.id == decision.id and known.proof is decision.proof
-            if weaker or (same and abs(known.until - decision.until) < SAME_END):
+            if _weaker(decision, known) or (same and abs(known.until - decision.until) < SAME_END):
                 self.stats.unchanged += 1
                 return []
         return self._put(decision, known)
@@ -312,10 +276,12 @@ class Blocklist:
             else:
                 self.stats.evicted_unproven += 1
             changes.append(self._gone(victim, ChangeKind.EVICTED, "full"))
-        if known is None:
-            self.guard.insert(network)
-        elif known.proof is not decision.proof:
+        if known is not None and known.proof is not decision.proof:
             caches[proven].discard(network)
+        if decision.type == LIMIT:
+            self.guard.limit(network.address, decision.ports)
+        elif known is None or known.type == LIMIT:
+            self.guard.insert(network)
         if self.guard.owners is not None:
             self.guard.owners.begin(network, decision.origin, proven=proven)
         changes.append(Change(ChangeKind.ADDED if known is None else ChangeKind.EXTENDED, decision))
@@ -333,5 +299,20 @@ class Blocklist:
         low, size = allowed.address, len(allowed.address)
         span = (1 << (size * 8 - allowed.length)) - 1
         high = (int.from_bytes(low, "big") | span).to_bytes(size, "big")
-        hosts = [Network.host(a) for a in self.guard.hosts if low <= a <= high and len(a) == size]
+        found = (*self.guard.hosts, *self.guard.limited)
+        hosts = [Network.host(a) for a in found if low <= a <= high and len(a) == size]
         return hosts + [network for network, _ in self.guard.networks.inside(allowed)]
+
+
+def _weaker(decision: Decision, known: Decision) -> bool:
+    """Whether a decision rests on less than the ban that is known."""
+    return known.proof is Proof.PROVEN is not decision.proof and known.type == BAN
+
+
+def _joined(old: Decision, new: Decision) -> Decision:
+    """Both limits of one address: the later end, and the ports of both if there are few."""
+    ports = tuple(dict.fromkeys((*old.ports, *new.ports)))
+    if not (old.ports and new.ports) or len(ports) > MAX_PORTS:
+        ports = ()
+    until = max(old.until, new.until)
+    return new.extended(until, new.duration + until - new.until)._replace(ports=ports)

@@ -6,9 +6,18 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from shield.detect.alert import Proof
-from shield.net import Network
+from shield.errors import InputError
+from shield.net import Network, Port
 
-__all__ = ["DECISION_KEYS", "Change", "ChangeKind", "Decision"]
+__all__ = [
+    "BAN", "DECISION_KEYS", "LIMIT", "MAX_PORTS", "Change", "ChangeKind", "Decision", "read_ports",
+]  # fmt: skip
+
+BAN, LIMIT = "ban", "limit"
+"""Types of decisions. A limit is for a single address that is trusted, or when an operator wants it."""
+
+MAX_PORTS = 4
+"""Ports that one limit names; who attacks from more of them changes them at will."""
 
 DECISION_KEYS = (
     "value",
@@ -23,12 +32,13 @@ DECISION_KEYS = (
     "repeats",
     "id",
     "reason",
+    "ports",
 )
 """Order of the keys in plain lines and lists for scripts: new ones are only ever added at the end."""
 
 
 class Decision(NamedTuple):
-    """A ban of one address or network. A tuple, because a joiner makes a million in some seconds."""
+    """A ban or limit of one address or network. A tuple: a joiner makes a million in some seconds."""
 
     network: Network
     scenario: str
@@ -47,9 +57,13 @@ class Decision(NamedTuple):
     """Unique across nodes: origin, a counter and the time it was made."""
     reason: str = ""
     """One line for people."""
-    type: str = "ban"
+    type: str = BAN
+    """``ban``: nothing passes. ``limit``: what comes from ``ports`` is dropped, or without ports what
+    goes beyond a rate; detection goes on reading the rest."""
     repeats: int = 0
     """Earlier bans of the same value that led to this duration (ban escalation)."""
+    ports: tuple[Port, ...] = ()
+    """Of a limit: the ports of a culprit behind a NAT, at most MAX_PORTS; empty: the whole address."""
 
     @property
     def value(self) -> str:
@@ -84,7 +98,16 @@ class Decision(NamedTuple):
             "remaining": round(self.remaining(now), 3),
             "repeats": self.repeats,
             "reason": self.reason,
+            "ports": " ".join(map(str, self.ports)),
         }
+
+
+def read_ports(text: str) -> tuple[Port, ...]:
+    """Read ports as ``as_json`` writes them; raises InputError."""
+    words = text.split()
+    if len(words) > MAX_PORTS:
+        raise InputError(f"{len(words)} ports, at most {MAX_PORTS} can be limited")
+    return tuple(map(Port.parse, words))
 
 
 class ChangeKind(StrEnum):

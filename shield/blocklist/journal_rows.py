@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any
 
 from shield.blocklist.allowlist import AllowEntry
-from shield.blocklist.decision import Decision
+from shield.blocklist.decision import Decision, read_ports
 from shield.detect.alert import Alert, Proof
 from shield.errors import InputError
 from shield.net import Network
@@ -50,6 +50,7 @@ def decision_row(decision: Decision, shift: float) -> Row:
         decision.duration,
         decision.repeats,
         _text(decision.reason),
+        " ".join(map(str, decision.ports)),
     )
 
 
@@ -58,7 +59,7 @@ def read_decision(row: Row, shift: float, wall: float) -> Decision:
 
     Never more is left than the whole duration, however far the wall clock was set back meanwhile.
     """
-    value, proof, id_, scenario, origin, type_, time, until, duration, repeats, reason = row
+    value, proof, id_, scenario, origin, type_, time, until, duration, repeats, reason, ports = row
     return Decision(
         network=Network.parse(value),
         scenario=str(scenario),
@@ -71,6 +72,7 @@ def read_decision(row: Row, shift: float, wall: float) -> Decision:
         reason=str(reason),
         type=str(type_),
         repeats=int(repeats),
+        ports=read_ports(ports),
     )
 
 
@@ -91,6 +93,7 @@ def read_history(row: Row) -> dict[str, Any]:
         duration,
         repeats,
         reason,
+        ports,
     ) = row
     return {
         "at": round(_number(at), 6),
@@ -108,6 +111,7 @@ def read_history(row: Row) -> dict[str, Any]:
         "duration": round(_number(duration), 3),
         "repeats": int(repeats),
         "reason": str(reason),
+        "ports": str(ports),
     }
 
 

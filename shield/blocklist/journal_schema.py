@@ -47,7 +47,13 @@ CREATE TABLE shared (
 ) WITHOUT ROWID;
 """
 
-STEPS: tuple[str, ...] = (_TABLES, _SHARED)
+_PORTS = """
+ALTER TABLE decisions ADD COLUMN ports TEXT NOT NULL DEFAULT '';
+ALTER TABLE history ADD COLUMN ports TEXT NOT NULL DEFAULT '';
+"""
+"""Ports of a limit."""
+
+STEPS: tuple[str, ...] = (_TABLES, _SHARED, _PORTS)
 """Step N makes version N + 1 of version N, in SQL statements that end with ``;``. 0 is an empty file."""
 
 SCHEMA_VERSION = len(STEPS)

@@ -39,7 +39,7 @@ __all__ = ["Decoder", "Guard"]
 
 _PLAIN = b"\x08\x00\x45"
 """EtherType IPv4 and an IPv4 header without options."""
-_UDP = 17
+_UDP, _TCP = 17, 6
 _usual = Struct("!HxxHxB2x4s4sHHH").unpack_from
 """From the total length (offset 16) to the UDP length of an Ethernet, IPv4 and UDP header."""
 _USUAL_HEADERS = 42
@@ -58,8 +58,13 @@ class Guard(Protocol):
         ...
 
     @property
-    def networks(self) -> object:
-        """True (or not empty) when networks are banned too, so that ``covers`` must be asked."""
+    def wide(self) -> bool:
+        """Whether networks are banned too, so that ``covers`` must be asked."""
+        ...
+
+    @property
+    def ports(self) -> AbstractSet[tuple[bytes, int, int]]:
+        """Address, protocol and port whose packets are dropped although the address is not banned."""
         ...
 
     def covers(self, address: bytes) -> bool:
@@ -75,7 +80,8 @@ class _Open:
     """Nobody is banned."""
 
     hosts: frozenset[bytes] = frozenset()
-    networks = False
+    wide = False
+    ports: frozenset[tuple[bytes, int, int]] = frozenset()
 
     def covers(self, address: bytes) -> bool:  # noqa: ARG002 - the Guard protocol
         return False
@@ -111,7 +117,7 @@ class Decoder:
                 data, 16
             )
             guard = self._guard
-            if source in guard.hosts or (guard.networks and guard.covers(source)):
+            if source in guard.hosts or (guard.wide and guard.covers(source)):
                 stats.skipped += 1
                 guard.hit(source, time)
                 return ()
@@ -125,6 +131,10 @@ class Decoder:
                 and data[42] in _LETTERS
                 and length > 12
             ):
+                if guard.ports and (source, _UDP, source_port) in guard.ports:
+                    stats.skipped += 1
+                    guard.hit(source, time)
+                    return ()
                 stats.messages += 1
                 return (
                     _new_tuple(
@@ -163,9 +173,18 @@ class Decoder:
 
     def _banned(self, source: bytes, time: float) -> bool:
         guard = self._guard
-        if source in guard.hosts or (guard.networks and guard.covers(source)):
+        if source in guard.hosts or (guard.wide and guard.covers(source)):
             self.stats.skipped += 1
             guard.hit(source, time)
+            return True
+        return False
+
+    def _dropped(self, time: float, source: bytes, protocol: int, port: int) -> bool:
+        """Whether it comes from the port of a culprit behind a NAT that others use too."""
+        ports = self._guard.ports
+        if ports and (source, protocol, port) in ports:
+            self.stats.skipped += 1
+            self._guard.hit(source, time)
             return True
         return False
 
@@ -215,6 +234,8 @@ class Decoder:
         ):
             self.stats.ignored["other_port"] += 1
             return ()
+        if self._dropped(time, source, _UDP, source_port):
+            return ()
         if is_keepalive(payload):
             self.stats.keepalives += 1
             return ()
@@ -231,6 +252,8 @@ class Decoder:
             and not self._any_port
         ):
             self.stats.ignored["other_port"] += 1
+            return ()
+        if self._dropped(time, segment.source, _TCP, segment.source_port):
             return ()
         out = self._streams.segment(time, segment)
         self.stats.messages += len(out)

@@ -86,7 +86,7 @@ def export(
 
 def decision_of(row: Mapping[str, Any]) -> Decision:
     """Make a decision of its JSON shape, in a node time that begins now."""
-    from shield.blocklist.decision import Decision
+    from shield.blocklist.decision import Decision, read_ports
     from shield.detect.alert import Proof
     from shield.net import Network
 
@@ -102,6 +102,7 @@ def decision_of(row: Mapping[str, Any]) -> Decision:
         reason=row["reason"],
         type=row["type"],
         repeats=row["repeats"],
+        ports=read_ports(row.get("ports") or ""),
     )
 
 

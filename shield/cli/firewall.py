@@ -102,8 +102,11 @@ def _backend(settings: FirewallSettings) -> Backend:
 
 
 def _live(socket: str) -> tuple[list[Element], list[Network]]:
-    """Bans and allowed networks of the daemon, else bans of the journal."""
+    """Bans, limits and allowed networks of the daemon, else bans and limits of the journal."""
+    from shield.blocklist.decision import LIMIT
+    from shield.cli.exchange import decision_of
     from shield.firewall.backend import Element
+    from shield.firewall.limits import Key, limits_of
 
     try:
         rows = ask(socket, "list")
@@ -112,7 +115,13 @@ def _live(socket: str) -> tuple[list[Element], list[Network]]:
         from shield.cli.offline import journal_decisions
 
         rows, allowed = journal_decisions("", str(error)), []
-    elements = [Element(Network.parse(row["value"]), _timeout(row["remaining"])) for row in rows]
+    elements = []
+    for row in rows:
+        decision = decision_of(row)
+        keys: Sequence[Key] = (decision.network,)
+        if decision.type == LIMIT:
+            keys = limits_of(decision)
+        elements += [Element(key, _timeout(row["remaining"])) for key in keys]
     return elements, [Network.parse(text) for text in allowed]
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from shield.firewall.limits import Key
 from shield.net import Network
 
 __all__ = ["Backend", "Element"]
 
 
 class Element(NamedTuple):
-    """A network that the kernel shall drop, and for how long."""
+    """What the kernel shall drop or limit, and for how long."""
 
-    network: Network
+    key: Key
     timeout: float
     """Seconds from now, ``inf`` for ever; the kernel removes the element by itself."""
 
@@ -42,19 +43,19 @@ class Backend(Protocol):
         """Cheap check that table, sets, rules and allowed networks are as this object made them."""
         ...
 
-    def active(self) -> dict[Network, float]:
+    def active(self) -> dict[Key, float]:
         """Elements in the kernel with their remaining seconds; empty where the sets are missing."""
         ...
 
-    def missing(self, networks: Sequence[Network]) -> list[Network]:
-        """Tell which of ``networks`` the kernel does not hold, asked one by one.
+    def missing(self, keys: Sequence[Key]) -> list[Key]:
+        """Tell which of ``keys`` the kernel does not hold, asked one by one.
 
         ``active()`` of a large nftables set may leave elements out while the kernel rearranges its
         hash table, and takes time by the square of their number; this is exact and linear.
         """
         ...
 
-    def commit(self, add: Sequence[Element], delete: Sequence[Network]) -> None:
+    def commit(self, add: Sequence[Element], delete: Sequence[Key]) -> None:
         """Delete, then add (or renew the timeout of), in one transaction; absent deletes are no error.
 
         The networks in the kernel never overlap: the caller sees to it with ``cover``.

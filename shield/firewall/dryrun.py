@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from shield.firewall.backend import Element
 from shield.firewall.cover import outermost
+from shield.firewall.limits import Key
 from shield.firewall.settings import FirewallSettings
 from shield.net import Network
 
@@ -31,7 +32,7 @@ class DryRunBackend:
     def __init__(self, settings: FirewallSettings) -> None:
         self.settings = settings
         self.lines: deque[str] = deque(maxlen=LINES_MOST)
-        self._active: dict[Network, float] = {}
+        self._active: dict[Key, float] = {}
         self._allowed: list[Network] = []
 
     def open(self) -> None:
@@ -46,22 +47,22 @@ class DryRunBackend:
         """See Backend."""
         return True
 
-    def active(self) -> dict[Network, float]:
+    def active(self) -> dict[Key, float]:
         """See Backend."""
         return dict(self._active)
 
-    def missing(self, networks: Sequence[Network]) -> list[Network]:
+    def missing(self, keys: Sequence[Key]) -> list[Key]:
         """See Backend."""
-        return [network for network in networks if network not in self._active]
+        return [key for key in keys if key not in self._active]
 
-    def commit(self, add: Sequence[Element], delete: Sequence[Network]) -> None:
+    def commit(self, add: Sequence[Element], delete: Sequence[Key]) -> None:
         """See Backend."""
-        for network in delete:
-            if self._active.pop(network, None) is not None:
-                self._say(f"delete {network}")
-        for network, timeout in add:
-            self._active[network] = timeout
-            self._say(_line(network, timeout))
+        for key in delete:
+            if self._active.pop(key, None) is not None:
+                self._say(f"delete {key}")
+        for key, timeout in add:
+            self._active[key] = timeout
+            self._say(_line(key, timeout))
 
     def allow(self, networks: Sequence[Network]) -> None:
         """See Backend."""
@@ -75,7 +76,7 @@ class DryRunBackend:
     def render(self, elements: Sequence[Element], allowed: Sequence[Network] = ()) -> str:
         """See Backend."""
         lines = [f"allow {network}" for network in outermost(allowed)]
-        lines += [_line(network, timeout) for network, timeout in elements]
+        lines += [_line(key, timeout) for key, timeout in elements]
         return "".join(line + "\n" for line in lines)
 
     def close(self, *, remove: bool = False) -> None:
@@ -89,5 +90,5 @@ class DryRunBackend:
         log.info("would %s", line)
 
 
-def _line(network: Network, timeout: float) -> str:
-    return f"add {network}" + ("" if timeout == math.inf else f" for {timeout:.0f} s")
+def _line(key: Key, timeout: float) -> str:
+    return f"add {key}" + ("" if timeout == math.inf else f" for {timeout:.0f} s")

@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from shield.blocklist.decision import Change, ChangeKind, Decision
+from shield.blocklist.decision import Change, Decision
 from shield.errors import SystemFailure
 from shield.firewall.backend import Backend, Element
-from shield.firewall.cover import cover
 from shield.firewall.feed_stats import FeedStats
 from shield.firewall.inspection import READ_MOST, Inspection, compare, read_elements
 from shield.firewall.lane import Lane
+from shield.firewall.limits import Key
 from shield.firewall.settings import FirewallSettings
+from shield.firewall.wanted import Wanted
 from shield.net import Network
 
 __all__ = ["Feed"]
@@ -42,11 +43,7 @@ class Feed:
         self.backend = backend
         self.settings = settings
         self.stats = FeedStats()
-        self._hosts: dict[Network, float] = {}
-        self._networks: dict[Network, float] = {}
-        self._installed: dict[Network, float] = {}
-        """Networks that the kernel shall hold: the outermost of ``_networks``."""
-        self._handover = math.inf
+        self._wanted = Wanted()
         self._allowed: tuple[Network, ...] | None = None
         self._allow_at = math.inf
         self._host_lane = Lane(settings, settings.batch_seconds)
@@ -55,7 +52,7 @@ class Feed:
         self._trusted = False
         """The last inspection ended well, so an undisturbed kernel need not be read."""
         self._look_at = -math.inf
-        self._touched: set[Network] = set()
+        self._touched: set[Key] = set()
         """What changed since the last inspection began; its answer about these is old."""
 
     # --- what is wanted ---------------------------------------------------------------------
@@ -66,13 +63,12 @@ class Feed:
         Reads the kernel (0.4 s with 100,000 elements). What differs goes with the next ``flush``.
         """
         for decision in decisions:
-            wanted = self._hosts if decision.network.is_host else self._networks
-            wanted[decision.network] = max(decision.until, wanted.get(decision.network, -math.inf))
-        self._host_lane.add(self._hosts)
-        self._cover_again(now)
+            self._wanted.want(decision)
+        self._host_lane.add(self._wanted.hosts)
+        self._network_lane.add(self._wanted.cover(now))
         if self._open(now):
             self._look_at = now + self.settings.reconcile
-            if len(self._hosts) <= READ_MOST:  # beyond, putting all in again takes less time
+            if len(self._wanted.hosts) <= READ_MOST:  # beyond, putting all in again takes less time
                 self._adopt_kernel(now)
         self._count()
 
@@ -87,26 +83,20 @@ class Feed:
 
     def apply(self, changes: Sequence[Change], now: float) -> None:
         """Take over changes; up to INLINE_MOST of hosts are in the kernel when this returns."""
-        hosts: list[Network] = []
+        hosts: list[Key] = []
         networks = False
         for change in changes:
-            network = change.decision.network
-            self._touched.add(network)
-            wanted = self._hosts if network.is_host else self._networks
-            if change.kind in (ChangeKind.ADDED, ChangeKind.EXTENDED):
-                wanted[network] = change.decision.until
-            else:
-                until = wanted.pop(network, -math.inf)
-                if network.is_host and until <= now and change.kind is ChangeKind.EXPIRED:
-                    continue  # the kernel took it out by itself at that moment
-            networks |= not network.is_host
-            if network.is_host:
-                hosts.append(network)
+            keys, done = self._wanted.follow(change, now)
+            self._touched.update(keys)
+            if not change.decision.network.is_host:
+                networks = True
+            elif not done:
+                hosts += keys
         if networks:
-            self._cover_again(now)
+            self._network_lane.add(self._wanted.cover(now))
         self._host_lane.add(hosts)
-        if len(self._host_lane) > len(self._hosts) + PENDING_EXTRA:
-            self._host_lane.keep(self._hosts)
+        if len(self._host_lane) > len(self._wanted.hosts) + PENDING_EXTRA:
+            self._host_lane.keep(self._wanted.hosts)
             self._trusted = False  # what was left out will be found as not ours
         if 0 < len(hosts) <= INLINE_MOST and self._opened and now >= self._host_lane.ready_at:
             self._commit_hosts(hosts, now)
@@ -124,7 +114,7 @@ class Feed:
 
     def due(self, now: float) -> float:
         """Node time at which ``tick`` (or ``flush`` and an inspection) is needed next."""
-        times = [self._look_at, self._handover]
+        times = [self._look_at, self._wanted.handover]
         if self._opened:
             times.append(self._allow_at)
             times += [lane.ready_at for lane in (self._host_lane, self._network_lane) if lane]
@@ -144,8 +134,8 @@ class Feed:
         """Commit one slice of what is pending and due; returns how many are still pending."""
         if self._allow_at <= now:
             self._commit_allowed(now)
-        if self._handover <= now:
-            self._cover_again(now)
+        if self._wanted.handover <= now:
+            self._network_lane.add(self._wanted.cover(now))
             self._network_lane.ready_at = min(self._network_lane.ready_at, now)
         if self._opened:
             if self._network_lane and now >= self._network_lane.ready_at:
@@ -177,7 +167,7 @@ class Feed:
                 return Inspection(quiet=True)
             if not self.backend.healthy():
                 return Inspection(healthy=False)
-            return read_elements(self.backend, [*self._hosts, *self._installed])
+            return read_elements(self.backend, [*self._wanted.hosts, *self._wanted.installed])
         except SystemFailure as error:
             return Inspection(error=error)
 
@@ -200,12 +190,13 @@ class Feed:
             self._count()
 
     def _compare(self, inspection: Inspection, now: float, *, counted: bool) -> None:
-        expected = {**self._hosts, **self._installed}
+        expected = dict(self._wanted.hosts)
+        expected.update(self._wanted.installed.items())
         skip = self._touched.union(self._host_lane, self._network_lane)
         missing, foreign = compare(inspection, expected, skip, now)
         wrong = [*missing, *foreign]
-        self._host_lane.add(network for network in wrong if network.is_host)
-        self._network_lane.add(network for network in wrong if not network.is_host)
+        self._host_lane.add(key for key in wrong if key.is_host)
+        self._network_lane.add(key for key in wrong if not key.is_host)
         if counted and wrong:
             self.stats.repaired += len(missing)
             self.stats.foreign += len(foreign)
@@ -242,46 +233,37 @@ class Feed:
         self._commit_allowed(now)
         return True
 
-    def _cover_again(self, now: float) -> None:
-        """Compute which networks to install, and make pending what differs."""
-        before = self._installed
-        self._installed, self._handover = cover(self._networks, now)
-        changed = dict.fromkeys([*before, *self._installed])
-        self._network_lane.add(n for n in changed if before.get(n) != self._installed.get(n))
-
-    def _commit_hosts(self, networks: Sequence[Network], now: float) -> None:
-        self._commit(self._host_lane, self._hosts, networks, now)
+    def _commit_hosts(self, keys: Sequence[Key], now: float) -> None:
+        self._commit(self._host_lane, self._wanted.hosts, keys, now)
 
     def _commit_networks(self, now: float) -> None:
         if self._opened:
             # All at once: taking out the outer and putting in the inner network must not be parted.
-            self._commit(self._network_lane, self._installed, list(self._network_lane), now)
+            self._commit(self._network_lane, self._wanted.installed, list(self._network_lane), now)
 
-    def _commit(
-        self, lane: Lane, wanted: dict[Network, float], networks: Sequence[Network], now: float
-    ) -> None:
+    def _commit(self, lane: Lane, wanted: Mapping[Any, float], keys: Sequence[Key], now: float) -> None:
         add, delete = [], []
-        for network in networks:
-            until = wanted.get(network, -math.inf)
+        for key in keys:
+            until = wanted.get(key, -math.inf)
             if until > now:
-                add.append(Element(network, until - now))
+                add.append(Element(key, until - now))
             else:
-                delete.append(network)
+                delete.append(key)
         if lane.retry_wait:
             self.stats.retried += 1
         try:
             self.backend.commit(add, delete)
         except SystemFailure as error:
-            lane.failed(networks, now)
+            lane.failed(keys, now)
             self._look_at, self._trusted = now, False  # perhaps somebody took the table away
-            self._failed(error, now, f"commit of {len(networks)}")
+            self._failed(error, now, f"commit of {len(keys)}")
             return
         if lane.retry_wait:
             log.warning("firewall: commit went well again after failures")
         self.stats.failing = False
         self.stats.commits += 1
-        self._touched.update(networks)
-        lane.done(networks, now)
+        self._touched.update(keys)
+        lane.done(keys, now)
 
     def _commit_allowed(self, now: float) -> None:
         if self._allowed is None or not self._opened:
@@ -309,5 +291,6 @@ class Feed:
         self.stats.last_repair, self.stats.last_repair_time = text, now
 
     def _count(self) -> None:
-        self.stats.elements = len(self._hosts) + len(self._installed)
+        self.stats.limits = len(self._wanted.limits)
+        self.stats.elements = len(self._wanted.hosts) + len(self._wanted.installed)
         self.stats.pending = len(self._host_lane) + len(self._network_lane)

@@ -13,7 +13,9 @@ class FeedStats:
     """Counters since the start, and the last things that went wrong."""
 
     elements: int = 0
-    "Hosts and networks that the kernel shall hold."
+    "Hosts, networks and parts of limits that the kernel shall hold."
+    limits: int = 0
+    "Addresses that are limited and not banned."
     pending: int = 0
     "Of these and of deletions, how many are not in the kernel yet."
     commits: int = 0

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from shield.errors import SystemFailure
 from shield.firewall.backend import Backend
-from shield.net import Network
+from shield.firewall.limits import Key
 
 __all__ = ["READ_MOST", "Inspection", "compare", "read_elements"]
 
@@ -32,12 +32,12 @@ class Inspection(NamedTuple):
     quiet: bool = False
     """Nobody touched it since the last time; nothing else was looked at."""
     healthy: bool = True
-    active: dict[Network, float] | None = None
-    missing: Collection[Network] = ()
+    active: dict[Key, float] | None = None
+    missing: Collection[Key] = ()
     error: SystemFailure | None = None
 
 
-def read_elements(backend: Backend, wanted: Sequence[Network]) -> Inspection:
+def read_elements(backend: Backend, wanted: Sequence[Key]) -> Inspection:
     """Find which elements a healthy backend holds."""
     if len(wanted) > READ_MOST:
         sample = wanted[:SAMPLE]
@@ -52,8 +52,8 @@ def read_elements(backend: Backend, wanted: Sequence[Network]) -> Inspection:
 
 
 def compare(
-    inspection: Inspection, wanted: Mapping[Network, float], skip: Collection[Network], now: float
-) -> tuple[list[Network], list[Network]]:
+    inspection: Inspection, wanted: Mapping[Key, float], skip: Collection[Key], now: float
+) -> tuple[list[Key], list[Key]]:
     """Find what must be put in again, and what is in the kernel but nobody's decision.
 
     ``wanted`` gives the end of each element in node time; those in ``skip`` are being changed.

@@ -11,13 +11,15 @@ from __future__ import annotations
 import math
 import socket
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from shield.errors import SystemFailure
 from shield.firewall.backend import Element
 from shield.firewall.cover import cover, outermost
+from shield.firewall.limits import Key, Limit
 from shield.firewall.run import run
 from shield.firewall.settings import FirewallSettings
-from shield.net import Network
+from shield.net import Network, Port, unpack
 
 __all__ = ["IptablesBackend"]
 
@@ -28,7 +30,17 @@ TIMEOUT_MOST = 2_147_483
 LOCK_WAIT = 5
 """Seconds to wait for another program that holds the lock of iptables."""
 
+RATES_MOST = 65_536
+"""Sources whose rate is measured at once; beyond, further limited ones pass unmeasured."""
+RATES_TIME = 60
+"""Seconds after its last packet for which the rate of a source is remembered."""
+
+KINDS = {
+    "hosts": "hash:ip", "nets": "hash:net", "allow": "hash:net", "limit": "hash:ip",
+    "ports": "hash:ip,port",
+}  # fmt: skip
 _FAMILIES = {4: "inet", 16: "inet6"}
+_K = TypeVar("_K", bound=Key)
 _SOCKET = {4: socket.AF_INET, 16: socket.AF_INET6}
 
 
@@ -83,11 +95,11 @@ class IptablesBackend:
         passing = self._read("allow", 4).keys() | self._read("allow", 16).keys()
         return passing == set(_halves(self._allowed))
 
-    def active(self) -> dict[Network, float]:
+    def active(self) -> dict[Key, float]:
         """Read the sets with ``ipset save``."""
         names = self._names()
-        found: dict[Network, float] = {}
-        for what in ("hosts", "nets"):
+        found: dict[Key, float] = {}
+        for what in ("hosts", "nets", "limit", "ports"):
             for size in (4, 16):
                 if self._set(what, size) in names:
                     found |= self._read(what, size)
@@ -97,16 +109,15 @@ class IptablesBackend:
                 found[Network(bytes(size), 0)] = min(found.pop(half) for half in halves)
         return found
 
-    def missing(self, networks: Sequence[Network]) -> list[Network]:
+    def missing(self, keys: Sequence[Key]) -> list[Key]:
         """Compare with ``active()``, which is exact here."""
         present = self.active()
-        return [network for network in networks if network not in present]
+        return [key for key in keys if key not in present]
 
-    def commit(self, add: Sequence[Element], delete: Sequence[Network]) -> None:
+    def commit(self, add: Sequence[Element], delete: Sequence[Key]) -> None:
         """Delete, then add, in one run of ``ipset restore``."""
-        lines = [f"del {self._of(n)} {n}\n" for n in _halves(delete)]
-        for network, timeout in add:
-            lines += [f"add {self._of(n)} {n} timeout {_seconds(timeout)}\n" for n in _halves([network])]
+        lines = [f"del {self._member(key)}\n" for key in _halves(delete)]
+        lines += self._adds(add)
         if lines:
             self._ipset("".join(lines))
 
@@ -133,12 +144,13 @@ class IptablesBackend:
 
     def render(self, elements: Sequence[Element], allowed: Sequence[Network] = ()) -> str:
         """Write a shell script that loads everything with ipset and iptables-restore."""
-        hosts = {n: t for n, t in elements if n.is_host}
-        networks = cover({n: t for n, t in elements if not n.is_host}).install
+        hosts = {key: t for key, t in elements if key.is_host}
+        networks = cover(
+            {key: t for key, t in elements if isinstance(key, Network) and not key.is_host}
+        ).install
         lines = self._creates()
         lines += [f"add {self._set('allow', len(n.address))} {n}\n" for n in _halves(outermost(allowed))]
-        for network, timeout in [*hosts.items(), *networks.items()]:
-            lines += [f"add {self._of(n)} {n} timeout {_seconds(timeout)}\n" for n in _halves([network])]
+        lines += self._adds([*hosts.items(), *networks.items()])
         script = ["#!/bin/sh\nset -e\nipset -exist restore <<'END'\n", *lines, "END\n"]
         for size in (4, 16):
             rules = "\n".join(
@@ -164,29 +176,57 @@ class IptablesBackend:
     def _set(self, what: str, size: int) -> str:
         return f"{self.settings.table}-{what}{4 if size == 4 else 6}"
 
-    def _of(self, network: Network) -> str:
-        return self._set("hosts" if network.is_host else "nets", len(network.address))
+    def _member(self, key: Key) -> str:
+        """Name the set that a key belongs to, and the key as ipset spells it."""
+        if isinstance(key, Network):
+            return f"{self._set('hosts' if key.is_host else 'nets', len(key.address))} {key}"
+        address = unpack(key.address)
+        if not key.protocol:
+            return f"{self._set('limit', len(key.address))} {address}"
+        port = str(Port(key.protocol, key.number)).replace("/", ":")
+        return f"{self._set('ports', len(key.address))} {address},{port}"
+
+    def _adds(self, items: Iterable[tuple[Key, float]]) -> list[str]:
+        return [
+            f"add {self._member(key)} timeout {_seconds(timeout)}\n"
+            for whole, timeout in items
+            for key in _halves([whole])
+        ]
 
     def _sets(self) -> list[str]:
-        return [self._set(what, size) for what in ("hosts", "nets", "allow") for size in (4, 16)]
+        return [self._set(what, size) for what in KINDS for size in (4, 16)]
 
     def _creates(self) -> list[str]:
-        kinds = [(what, size) for what in ("hosts", "nets", "allow") for size in (4, 16)]
+        kinds = [(what, size) for what in KINDS for size in (4, 16)]
         return [_create(self._set(what, size), what, size) for what, size in kinds]
 
     def _rules(self, size: int) -> list[str]:
         """Write our chain as iptables-save shows it; loading it empties the chain first."""
         match = f"-A {self._chain} -m set --match-set"
         rules = [f":{self._chain} - [0:0]", f"{match} {self._set('allow', size)} src -j RETURN"]
-        ports = ",".join(str(port) for port in self.settings.ports)
-        for what in ("hosts", "nets"):
-            name = self._set(what, size)
-            if not ports:
-                rules.append(f"{match} {name} src -j DROP")
-            for protocol in ("udp", "tcp") if ports else ():
-                only = f"-p {protocol} -m set --match-set {name} src -m multiport --dports {ports}"
-                rules.append(f"-A {self._chain} {only} -j DROP")
-        return rules
+        for what, fields in (("hosts", "src"), ("nets", "src"), ("ports", "src,src")):
+            rules += self._to_ports(f"{self._set(what, size)} {fields}", self.settings.ports, "-j DROP")
+        rate, burst = self.settings.limit_rate, self.settings.limit_burst
+        # A table of rates keeps what it was made with, so another rate needs another name.
+        above = (
+            f"-m hashlimit --hashlimit-above {rate}/sec --hashlimit-burst {burst} "
+            f"--hashlimit-mode srcip --hashlimit-name {self._set(f'{rate}-{burst}-', size)} "
+            f"--hashlimit-htable-max {RATES_MOST} --hashlimit-htable-expire {RATES_TIME * 1000} -j DROP"
+        )
+        return rules + self._to_ports(
+            f"{self._set('limit', size)} src", self.settings.limit_ports, above
+        )
+
+    def _to_ports(self, matched: str, ports: Sequence[int], then: str) -> list[str]:
+        """Rules about what a set matches, to some ports or to all."""
+        if not ports:
+            return [f"-A {self._chain} -m set --match-set {matched} {then}"]
+        listed = ",".join(str(port) for port in ports)
+        return [
+            f"-A {self._chain} -p {protocol} -m set --match-set {matched} "
+            f"-m multiport --dports {listed} {then}"
+            for protocol in ("udp", "tcp")
+        ]
 
     # --- programs ---------------------------------------------------------------------------
 
@@ -208,23 +248,29 @@ class IptablesBackend:
     def _lines(self, size: int, chain: str) -> list[str]:
         return [line for line in self._saved(size) if line.startswith(f"-A {chain} ")]
 
-    def _read(self, what: str, size: int) -> dict[Network, float]:
+    def _read(self, what: str, size: int) -> dict[Key, float]:
         text = run(["ipset", "save", self._set(what, size)], timeout=self.settings.command_timeout)
-        found: dict[Network, float] = {}
+        found: dict[Key, float] = {}
         for line in text.splitlines():
             words = line.split()
             if words[:1] != ["add"]:
                 continue
-            address, _, length = words[2].partition("/")
-            network = Network(socket.inet_pton(_SOCKET[size], address), int(length or size * 8))
+            member, _, port = words[2].partition(",")
+            address, _, length = member.partition("/")
+            packed = socket.inet_pton(_SOCKET[size], address)
+            key: Key
+            if what in ("limit", "ports"):
+                key = Limit(packed, *(Port.parse(port.replace(":", "/")) if port else ()))
+            else:
+                key = Network(packed, int(length or size * 8))
             # "timeout 0" is an element without an end.
-            found[network] = float(words[4]) or math.inf if words[3:4] == ["timeout"] else math.inf
+            found[key] = float(words[4]) or math.inf if words[3:4] == ["timeout"] else math.inf
         return found
 
 
 def _create(name: str, what: str, size: int) -> str:
     """Write the command that makes a set."""
-    kind = "hash:ip" if what == "hosts" else "hash:net"
+    kind = KINDS.get(what, "hash:net")  # else it is a set that allow() fills
     timeout = "" if what == "allow" else " timeout 0"
     return f"create {name} {kind} family {_FAMILIES[size]} maxelem {MAXELEM}{timeout}\n"
 
@@ -238,13 +284,13 @@ def _seconds(timeout: float) -> int:
     return 0 if timeout == math.inf else max(1, min(TIMEOUT_MOST, math.ceil(timeout)))
 
 
-def _halves(networks: Iterable[Network]) -> list[Network]:
+def _halves(keys: Iterable[_K]) -> list[_K | Network]:
     """Replace a network of everything, which hash:net refuses, by its two halves."""
-    found = []
-    for network in networks:
-        if network.length:
-            found.append(network)
+    found: list[_K | Network] = []
+    for key in keys:
+        if not isinstance(key, Network) or key.length:
+            found.append(key)
         else:
-            top = b"\x80" + network.address[1:]
-            found += [Network(network.address, 1), Network(top, 1)]
+            top = b"\x80" + key.address[1:]
+            found += [Network(key.address, 1), Network(top, 1)]
     return found

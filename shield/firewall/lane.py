@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import islice
 
+from shield.firewall.limits import Key
 from shield.firewall.settings import FirewallSettings
-from shield.net import Network
 
 __all__ = ["Lane"]
 
 
 class Lane:
-    """Networks whose state in the kernel is not what it should be, oldest first.
+    """Keys whose state in the kernel is not what it should be, oldest first.
 
     Only names are kept: what to do with each is decided when it is committed, so a ban and an
     unban that wait together become one deletion, and a failed commit loses nothing.
@@ -22,7 +22,7 @@ class Lane:
         self._settings = settings
         self._pace = pace
         self._most = settings.batch_elements
-        self.waiting: dict[Network, None] = {}
+        self.waiting: dict[Key, None] = {}
         self.ready_at = float("-inf")
         """Node time before which no commit is tried."""
         self.retry_wait = 0.0
@@ -31,22 +31,22 @@ class Lane:
     def __len__(self) -> int:
         return len(self.waiting)
 
-    def __iter__(self) -> Iterator[Network]:
+    def __iter__(self) -> Iterator[Key]:
         return iter(self.waiting)
 
-    def add(self, networks: Iterable[Network]) -> None:
+    def add(self, networks: Iterable[Key]) -> None:
         """Remember that these must be committed."""
         self.waiting.update(dict.fromkeys(networks))
 
-    def keep(self, networks: Container[Network]) -> None:
+    def keep(self, networks: Container[Key]) -> None:
         """Forget all that are not among ``networks``."""
         self.waiting = {network: None for network in self.waiting if network in networks}
 
-    def batch(self) -> list[Network]:
+    def batch(self) -> list[Key]:
         """Name the next to commit; they stay until ``done``."""
         return list(islice(self.waiting, self._most))
 
-    def done(self, networks: Iterable[Network], now: float) -> None:
+    def done(self, networks: Iterable[Key], now: float) -> None:
         """Forget what the kernel has taken; the next commit collects for the lane's pace."""
         for network in networks:
             self.waiting.pop(network, None)
@@ -54,7 +54,7 @@ class Lane:
         self.retry_wait = 0.0
         self._most = min(self._settings.batch_elements, self._most * 2)
 
-    def failed(self, networks: Sequence[Network], now: float) -> None:
+    def failed(self, networks: Sequence[Key], now: float) -> None:
         """Wait longer after each failure, and try fewer: one batch may be too large for a socket."""
         self.retry_wait = min(
             self._settings.retry_last, max(self._settings.retry_first, self.retry_wait * 2)

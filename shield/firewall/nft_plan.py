@@ -12,17 +12,19 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from shield.firewall import nft_messages as nft
-from shield.firewall.backend import Element
 from shield.firewall.cover import bounds, span
+from shield.firewall.limits import Limit
 from shield.firewall.nft_messages import Message, RawElement
 from shield.net import Network
 
-__all__ = ["Ability", "Plan", "read_networks"]
+__all__ = ["Ability", "Plan", "limit_key", "limit_set", "read_limits", "read_networks"]
 
-_ELEMENT_BYTES = {4: 60, 16: 72}
-"""Upper bound of one encoded element, to cut the lists."""
+_ELEMENT_BYTES = {4: 68, 16: 80}
+"""Upper bound of one encoded element with the longest key of each family, to cut the lists."""
 
 Edges = tuple[bytes, bytes]
+Span = tuple[Network, float]
+"""A network and its timeout."""
 
 
 class Ability(NamedTuple):
@@ -55,17 +57,35 @@ class Plan:
             found += self.listed(self._out, "hosts", size, keys)
         return found
 
-    def add_hosts(self, items: Sequence[Element]) -> list[Message]:
+    def add_hosts(self, items: Sequence[Span]) -> list[Message]:
         """Put hosts in or renew their timeout."""
-        found = [] if self.ability.renews else self.delete_hosts([item.network for item in items])
+        found = [] if self.ability.renews else self.delete_hosts([network for network, _ in items])
         for size in (4, 16):
             packed = [nft.element(n.address, t) for n, t in items if len(n.address) == size]
             found += self.listed(nft.NEW_ELEMENT, "hosts", size, packed)
         return found
 
+    def delete_limits(self, limits: Sequence[Limit]) -> list[Message]:
+        """Take limits out, present or not."""
+        found = []
+        for what, size, members in _by_set(limits):
+            keys = [nft.element(limit_key(limit)) for limit in members]
+            if not self.ability.destroys:
+                found += self.listed(nft.NEW_ELEMENT, what, size, keys)
+            found += self.listed(self._out, what, size, keys)
+        return found
+
+    def add_limits(self, items: Mapping[Limit, float]) -> list[Message]:
+        """Put limits in, or renew their timeouts."""
+        found = [] if self.ability.renews else self.delete_limits(list(items))
+        for what, size, members in _by_set(items):
+            packed = [nft.element(limit_key(limit), items[limit]) for limit in members]
+            found += self.listed(nft.NEW_ELEMENT, what, size, packed)
+        return found
+
     def networks(
         self,
-        add: Sequence[Element],
+        add: Sequence[Span],
         delete: Sequence[Network],
         ranges: Mapping[Network, Edges],
         present: Container[Network],
@@ -75,7 +95,7 @@ class Plan:
         ``ranges`` are somebody else's intervals that are no network: they go out as they came in.
         ``present`` is asked only where the kernel cannot destroy.
         """
-        out = list(dict.fromkeys([*delete, *(item.network for item in add)]))
+        out = list(dict.fromkeys([*delete, *(network for network, _ in add)]))
         if not self.ability.destroys:
             out = [network for network in out if network in present]
         found: list[Message] = []
@@ -106,6 +126,39 @@ class Plan:
 def set_name(what: str, size: int) -> str:
     """Name the set for addresses of ``size`` bytes."""
     return f"{what}{4 if size == 4 else 6}"
+
+
+def limit_set(limit: Limit) -> str:
+    """Name the set that a limit belongs to."""
+    return set_name("ports" if limit.protocol else "limit", len(limit.address))
+
+
+def limit_key(limit: Limit) -> bytes:
+    """Encode the key of a limit; each part of a concatenation is padded to four octets."""
+    if not limit.protocol:
+        return limit.address
+    return b"%b%c\0\0\0%b\0\0" % (limit.address, limit.protocol, limit.number.to_bytes(2, "big"))
+
+
+def read_limits(elements: Iterable[RawElement]) -> dict[Limit, float]:
+    """Read a set of limits with their remaining seconds."""
+    found = {}
+    for key, _, left in elements:
+        size = len(key) if len(key) in (4, 16) else len(key) - 8
+        protocol, number = (
+            (key[size], int.from_bytes(key[size + 4 : size + 6], "big")) if key[size:] else (0, 0)
+        )
+        found[Limit(key[:size], protocol, number)] = left
+    return found
+
+
+def _by_set(limits: Iterable[Limit]) -> list[tuple[str, int, list[Limit]]]:
+    """Sort limits into their sets: kind, octets of an address, members."""
+    sets: dict[tuple[str, int], list[Limit]] = {}
+    for limit in limits:
+        kind = "ports" if limit.protocol else "limit"
+        sets.setdefault((kind, len(limit.address)), []).append(limit)
+    return [(what, size, members) for (what, size), members in sets.items()]
 
 
 def interval(first: bytes, last: bytes, timeout: float = math.inf) -> list[bytes]:

@@ -18,15 +18,27 @@ from shield.errors import SystemFailure
 from shield.firewall import nft_messages as nft
 from shield.firewall.backend import Element
 from shield.firewall.cover import outermost
+from shield.firewall.limits import Key, Limit
 from shield.firewall.nft_messages import Message, RawElement
 from shield.firewall.nft_netlink import NftError, NftSocket
-from shield.firewall.nft_plan import Ability, Plan, read_networks, set_name
+from shield.firewall.nft_plan import (
+    Ability,
+    Plan,
+    limit_key,
+    limit_set,
+    read_limits,
+    read_networks,
+    set_name,
+)
 from shield.firewall.nft_ruleset import CHAIN, COUNTERS, PROBE, TYPES, render, setup
 from shield.firewall.run import run
 from shield.firewall.settings import FirewallSettings
 from shield.net import Network
 
 __all__ = ["NftablesBackend"]
+
+LIMITS = ("limit4", "limit6", "ports4", "ports6")
+"""Sets of limited addresses, and of ports whose packets are dropped."""
 
 TRANSACTION_MOST = 20_000
 """Elements in one transaction; about 30 ms in which other programs wait for the ruleset."""
@@ -87,46 +99,58 @@ class NftablesBackend:
                 return False
             raise
 
-    def active(self) -> dict[Network, float]:
-        """Read all four sets by netlink, in a third of the time of ``nft -j list``."""
-        found: dict[Network, float] = {}
+    def active(self) -> dict[Key, float]:
+        """Read all sets by netlink, in a third of the time of ``nft -j list``."""
+        found: dict[Key, float] = {}
         try:
             for name in ("hosts4", "hosts6"):
                 found |= {Network(key, len(key) * 8): left for key, _, left in self._elements(name)}
             ranges: dict[Network, tuple[bytes, bytes]] = {}
             for name in ("nets4", "nets6"):
                 networks, odd = read_networks(self._elements(name))
-                found |= networks
+                found.update(networks.items())
                 ranges |= odd
             self._ranges = ranges
+            for name in LIMITS:
+                found.update(read_limits(self._elements(name)).items())
         except NftError as error:
             if error.code != errno.ENOENT:
                 raise
             found = {}
         return found
 
-    def missing(self, networks: Sequence[Network]) -> list[Network]:
+    def missing(self, keys: Sequence[Key]) -> list[Key]:
         """Ask for each; 4 us a network."""
         table = nft.text(nft.LIST_TABLE, self._table)
 
-        def question(network: Network) -> bytes:
-            name = set_name("hosts" if network.is_host else "nets", len(network.address))
-            key = nft.attribute(nft.LIST_ELEMENTS | nft.NESTED, nft.element(network.address))
-            return table + nft.text(nft.LIST_SET, name) + key
+        def question(key: Key) -> bytes:
+            if isinstance(key, Limit):
+                name, packed = limit_set(key), limit_key(key)
+            else:
+                name, packed = (
+                    set_name("hosts" if key.is_host else "nets", len(key.address)),
+                    key.address,
+                )
+            element = nft.attribute(nft.LIST_ELEMENTS | nft.NESTED, nft.element(packed))
+            return table + nft.text(nft.LIST_SET, name) + element
 
-        answers = self._read().refused(nft.GET_ELEMENT, map(question, networks))
-        return [networks[i] for i, _ in answers]
+        answers = self._read().refused(nft.GET_ELEMENT, map(question, keys))
+        return [keys[i] for i, _ in answers]
 
-    def commit(self, add: Sequence[Element], delete: Sequence[Network]) -> None:
+    def commit(self, add: Sequence[Element], delete: Sequence[Key]) -> None:
         """One transaction up to TRANSACTION_MOST elements; beyond that, deletions go first."""
-        networks = self._network_messages(add, delete)
-        host_adds = [item for item in add if item.network.is_host]
-        host_deletes = [network for network in delete if network.is_host]
         plan = self._plan
+        bans = [(key, timeout) for key, timeout in add if isinstance(key, Network)]
+        unbans = [key for key in delete if isinstance(key, Network)]
+        others = self._network_messages(bans, unbans)
+        others += plan.delete_limits([key for key in delete if isinstance(key, Limit)])
+        others += plan.add_limits({key: timeout for key, timeout in add if isinstance(key, Limit)})
+        host_adds = [item for item in bans if item[0].is_host]
+        host_deletes = [network for network in unbans if network.is_host]
         if len(host_adds) + len(host_deletes) <= TRANSACTION_MOST:
-            self._commit([*networks, *plan.delete_hosts(host_deletes), *plan.add_hosts(host_adds)])
+            self._commit([*others, *plan.delete_hosts(host_deletes), *plan.add_hosts(host_adds)])
             return
-        self._commit(networks)
+        self._commit(others)
         for start in range(0, len(host_deletes), TRANSACTION_MOST):
             self._commit(plan.delete_hosts(host_deletes[start : start + TRANSACTION_MOST]))
         for start in range(0, len(host_adds), TRANSACTION_MOST):
@@ -162,8 +186,10 @@ class NftablesBackend:
                 opened.close()
         self._writer = self._reader = None
 
-    def _network_messages(self, add: Sequence[Element], delete: Sequence[Network]) -> list[Message]:
-        adds = [item for item in add if not item.network.is_host]
+    def _network_messages(
+        self, add: Sequence[tuple[Network, float]], delete: Sequence[Network]
+    ) -> list[Message]:
+        adds = [item for item in add if not item[0].is_host]
         deletes = [network for network in delete if not network.is_host]
         if not adds and not deletes:
             return []

@@ -12,6 +12,16 @@ __all__ = ["FirewallSettings"]
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,15}")
 """ipset names end at 31 characters and ours append up to 8; nft wants a plain identifier."""
 
+MAX_PORTS = 15
+
+_RANGES = (
+    ("batch_elements", 1, 100_000),
+    ("priority", -1000, 1000),
+    ("limit_rate", 1, 10_000),  # what hashlimit of iptables takes
+    ("limit_burst", 1, 10_000),
+)
+"""Settings that are whole numbers, with the least and the most that they may be."""
+
 RECONCILE_MOST = 4.0
 """Seconds; with more, a flushed kernel would not be right again within 5 s."""
 
@@ -29,6 +39,14 @@ class FirewallSettings:
     (-400), raw (-300) and connection tracking (-200), so a banned packet costs none of them."""
     ports: tuple[int, ...] = ()
     "Drop only packets to these UDP and TCP ports; empty drops everything the banned source sends."
+    limit_rate: int = 10
+    """Packets a second that a limited source may send to the SIP ports. 200 phones that refresh their
+    registrations and NAT bindings send some eight."""
+    limit_burst: int = 50
+    "Packets that a limited source may send at once before the rate applies."
+    limit_ports: tuple[int, ...] = ()
+    """UDP and TCP ports that the rate is about; the media of calls goes to others and passes. Empty:
+    those of `capture.ports` and `capture.websocket_ports`."""
     reconcile: float = 2.0
     "Seconds between two comparisons of the kernel with the decisions (0.1 to 4)."
     batch_seconds: float = 0.005
@@ -57,13 +75,14 @@ class FirewallSettings:
             found.append(
                 f"reconcile: {self.reconcile} is not between 0.1 and {RECONCILE_MOST:g} seconds"
             )
-        if not 1 <= self.batch_elements <= 100_000:
-            found.append(f"batch_elements: {self.batch_elements} is not between 1 and 100000")
-        if not -1000 <= self.priority <= 1000:
-            found.append(f"priority: {self.priority} is not between -1000 and 1000")
-        if len(self.ports) > 15:
-            found.append("ports: at most 15 ports (the limit of iptables' multiport)")
-        found += [f"ports: {port} is no port" for port in self.ports if not 1 <= port <= 65535]
+        for name, low, high in _RANGES:
+            if not low <= getattr(self, name) <= high:
+                found.append(f"{name}: {getattr(self, name)} is not between {low} and {high}")
+        for name in ("ports", "limit_ports"):
+            ports = getattr(self, name)
+            if len(ports) > MAX_PORTS:
+                found.append(f"{name}: at most {MAX_PORTS} ports (the limit of iptables' multiport)")
+            found += [f"{name}: {port} is no port" for port in ports if not 1 <= port <= 65535]
         for name in ("batch_seconds", "network_seconds"):
             if not 0 <= getattr(self, name) <= 1:
                 found.append(f"{name}: {getattr(self, name)} is not between 0 and 1 second")

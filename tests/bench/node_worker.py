@@ -94,7 +94,7 @@ class Bench:
         self._commit(add, delete)
         at = time.monotonic()
         for element in add:
-            self.kernel[element.network.address] = at
+            self.kernel[element.key.address] = at
 
     # --- commands ---------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from shield.blocklist.allowlist import AllowEntry, Allowlist, AllowlistSettings
 from shield.blocklist.aside import Why
-from shield.blocklist.blocklist import Blocklist, BlocklistSettings
+from shield.blocklist.blocklist import Blocklist
+from shield.blocklist.blocklist_settings import BlocklistSettings
 from shield.blocklist.decision import Change, Decision
 from shield.blocklist.journal_shared import SharedRow
 from shield.blocklist.policy import Policy, PolicySettings

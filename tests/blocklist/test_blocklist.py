@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from shield.blocklist.allowlist import Allowlist, AllowlistSettings
-from shield.blocklist.blocklist import PORTION, Blocklist, BlocklistSettings
-from shield.blocklist.decision import Change, ChangeKind, Decision
+from shield.blocklist.blocklist import PORTION, Blocklist
+from shield.blocklist.blocklist_settings import BlocklistSettings
+from shield.blocklist.decision import LIMIT, Change, ChangeKind, Decision
 from shield.blocklist.owners import Owners
 from shield.detect.alert import Proof
 from shield.errors import InputError
-from shield.net import Network, pack
+from shield.net import Network, Port, pack
 
 NOW = 1000.0
 ids = count()
@@ -37,6 +38,10 @@ def ban(
 
 def weak(value: str | Network = "192.0.2.1", until: float = NOW + 600) -> Decision:
     return ban(value, until, Proof.UNPROVEN)
+
+
+def limit(*ports: str, until: float = NOW + 600, value: str = "192.0.2.1") -> Decision:
+    return ban(value, until)._replace(type=LIMIT, ports=tuple(map(Port.parse, ports)))
 
 
 def empty(*allowed: str, **more: int) -> Blocklist:
@@ -70,11 +75,94 @@ def test_a_proven_ban_takes_over_the_later_end_of_an_unproven_one() -> None:
     assert [d.proof for d in bans.decisions(NOW)] == [Proof.PROVEN]
     assert bans.counts() == {
         "banned": 1,
+        "limited": 0,
         "proven": 1,
         "proven_networks": 0,
         "unproven": 0,
         "unproven_networks": 0,
     }
+
+
+def test_a_limited_address_is_not_banned() -> None:
+    """It is found, counted by itself, and goes on being read."""
+    bans = empty()
+    assert kinds(bans.add(limit(), NOW)) == [("added", "192.0.2.1")]
+    assert not bans.guard.covers(pack("192.0.2.1"))
+    found = bans.match(pack("192.0.2.1"), NOW)
+    assert found is not None
+    assert (found.type, len(bans), bans.counts()["limited"]) == ("limit", 0, 1)
+    assert kinds(bans.expire(NOW + 600)) == [("expired", "192.0.2.1")]
+    assert bans.counts()["limited"] == 0
+
+
+def test_limits_of_one_address_are_joined() -> None:
+    """The later end and the ports of both; more than four ports are all of the address."""
+    bans = empty()
+    bans.add(limit("udp/1", "udp/2", until=NOW + 900), NOW)
+    assert bans.add(limit("udp/2", until=NOW + 800), NOW) == []
+    (change,) = bans.add(limit("udp/3", "tcp/1"), NOW)
+    assert change.kind is ChangeKind.EXTENDED
+    assert " ".join(map(str, change.decision.ports)) == "udp/1 udp/2 udp/3 tcp/1"
+    assert (change.decision.until, change.decision.duration) == (NOW + 900, 900)
+    (change,) = bans.add(limit("udp/5"), NOW)
+    assert change.decision.ports == ()
+    assert bans.add(limit("udp/6"), NOW) == []
+
+
+def test_a_ban_takes_the_place_of_a_limit_and_not_the_other_way() -> None:
+    """Also one that ends earlier; a limit of a banned address changes nothing."""
+    bans = empty()
+    bans.add(limit("udp/1", until=NOW + 900), NOW)
+    (change,) = bans.add(ban(until=NOW + 60), NOW)
+    assert (change.kind, change.decision.type, change.decision.until) == (
+        ChangeKind.EXTENDED, "ban", NOW + 60,
+    )  # fmt: skip
+    assert bans.guard.covers(pack("192.0.2.1"))
+    assert not bans.guard.ports
+    assert bans.add(limit(until=NOW + 900), NOW) == []
+    assert bans.stats.unchanged == 1
+    assert kinds(bans.expire(NOW + 60)) == [("expired", "192.0.2.1")]
+
+
+def test_any_ban_takes_the_place_of_a_limit() -> None:
+    """Also an unproven one: the policy makes none of a source that is trusted."""
+    bans = empty()
+    bans.add(limit("udp/1"), NOW)
+    (change,) = bans.add(weak(until=NOW + 60), NOW)
+    assert (change.kind, change.decision.type, change.decision.until) == (
+        ChangeKind.EXTENDED, "ban", NOW + 60,
+    )  # fmt: skip
+    assert bans.guard.covers(pack("192.0.2.1"))
+    assert (bans.guard.ports, bans.counts()["limited"]) == (set(), 0)
+    assert [d.proof for d in bans.decisions(NOW)] == [Proof.UNPROVEN]
+
+
+def test_a_limit_ends_an_unproven_ban() -> None:
+    """Who decided on proof knows better, whichever way."""
+    bans = empty()
+    bans.add(weak(), NOW)
+    (change,) = bans.add(limit(), NOW)
+    assert (change.kind, change.decision.type) == (ChangeKind.EXTENDED, "limit")
+    assert not bans.guard.covers(pack("192.0.2.1"))
+    assert [d.type for d in bans.decisions(NOW)] == ["limit"]
+
+
+def test_only_a_single_address_is_limited_and_on_proof() -> None:
+    """Anything else is a mistake."""
+    bans = empty()
+    for wrong in (limit(value="192.0.2.0/24"), limit()._replace(proof=Proof.UNPROVEN)):
+        with pytest.raises(InputError, match="single address"):
+            bans.add(wrong, NOW)
+    assert bans.counts()["limited"] == 0
+
+
+def test_the_allowlist_ends_limits_too() -> None:
+    """As it does bans."""
+    allowlist = Allowlist(AllowlistSettings())
+    bans = Blocklist(BlocklistSettings(), allowlist)
+    bans.add(limit(), NOW)
+    allowlist.add("192.0.2.0/24", NOW)
+    assert kinds(bans.enforce_allowlist(NOW)) == [("removed", "192.0.2.1")]
 
 
 def test_beside_a_proven_ban_an_unproven_one_changes_nothing() -> None:

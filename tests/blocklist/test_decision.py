@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from shield.blocklist.decision import Change, ChangeKind, Decision
+import pytest
+
+from shield.blocklist.decision import LIMIT, Change, ChangeKind, Decision, read_ports
 from shield.detect.alert import Proof
-from shield.net import Network
+from shield.errors import InputError
+from shield.net import Network, Port
 
 DECISION = Decision(
     network=Network.parse("192.0.2.1"),
@@ -46,7 +49,26 @@ def test_the_shown_shape_has_every_field() -> None:
         "remaining": 300.0,
         "repeats": 0,
         "reason": "",
+        "ports": "",
     }
+
+
+def test_a_limit_names_its_ports_and_they_are_read_back() -> None:
+    """One text, for tables, lists and files."""
+    ports = (Port.parse("udp/40001"), Port.parse("tcp/5071"))
+    shown = DECISION._replace(type=LIMIT, ports=ports).as_json(400.0)
+    assert (shown["type"], shown["ports"]) == ("limit", "udp/40001 tcp/5071")
+    assert read_ports(shown["ports"]) == ports
+    assert read_ports("") == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["udp", "udp/0", "udp/65536", "sctp/5060", "udp/x", "5060", "udp/1 udp/2 udp/3 udp/4 udp/5"]
+)
+def test_ports_that_make_no_sense_are_refused(text: str) -> None:
+    """Of a list or of another node."""
+    with pytest.raises(InputError, match="port"):
+        read_ports(text)
 
 
 def test_a_network_has_the_scope_range() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from shield.blocklist import guard as module
 from shield.blocklist.guard import Guard
-from shield.net import Network, pack
+from shield.net import Network, Port, pack
 
 HOST = pack("192.0.2.1")
 
@@ -75,3 +75,31 @@ def test_counters_are_bounded_and_the_active_are_kept(monkeypatch: pytest.Monkey
     assert guard.hits_of(HOST) == 200
     assert guard.hits_of(bytes(4)) == 0
     assert guard.hits == 1200
+
+
+def test_a_limited_address_is_read_but_for_its_ports() -> None:
+    """A later limit takes the place of the earlier one, a ban that of both; the end leaves nothing."""
+    guard = Guard(lambda _address: None)
+    network = Network.host(HOST)
+    guard.limit(HOST, (Port.parse("udp/1"), Port.parse("tcp/2")))
+    assert network in guard
+    assert (guard.covers(HOST), len(guard)) == (False, 0)
+    assert guard.ports == {(HOST, 17, 1), (HOST, 6, 2)}
+    guard.limit(HOST, (Port.parse("udp/3"),))
+    assert (guard.limited, guard.ports) == ({HOST: (Port(17, 3),)}, {(HOST, 17, 3)})
+    guard.insert(network)
+    assert (guard.covers(HOST), guard.limited, guard.ports) == (True, {}, set())
+    guard.limit(HOST, ())
+    assert (guard.covers(HOST), network in guard, guard.ports) == (False, True, set())
+    guard.discard(network)
+    assert network not in guard
+
+
+def test_networks_are_asked_for_only_while_there_are_any() -> None:
+    """The usual packet pays one test."""
+    guard = Guard(lambda _address: None)
+    assert not guard.wide
+    guard.insert(Network.parse("198.51.100.0/24"))
+    assert guard.wide
+    guard.discard(Network.parse("198.51.100.0/24"))
+    assert not guard.wide

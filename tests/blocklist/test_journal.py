@@ -15,11 +15,12 @@ import pytest
 
 from shield.blocklist import journal, journal_file
 from shield.blocklist.allowlist import AllowEntry
-from shield.blocklist.decision import Change, ChangeKind, Decision
+from shield.blocklist.decision import LIMIT, Change, ChangeKind, Decision
 from shield.blocklist.journal import Journal, JournalSettings
+from shield.blocklist.journal_schema import STEPS, migrate
 from shield.detect.alert import Alert, Evidence, Proof
 from shield.errors import ConfigError, SystemFailure
-from shield.net import Network
+from shield.net import Network, Port
 
 WALL = 1_800_000_000.0
 NOW = 5_000.0
@@ -122,6 +123,30 @@ def test_live_decisions_come_back_after_a_restart_with_the_time_gone_by(
     assert left == pytest.approx({"192.0.2.1": 500.0, "2001:db8::/48": 800.0})
     found = next(d for d in snapshot.decisions if d.value == "192.0.2.1")
     assert found._replace(until=NOW + 600) == ban()
+
+
+def test_a_limit_comes_back_with_its_ports(settings: JournalSettings) -> None:
+    """In what is live and in the history."""
+    made = ban()._replace(type=LIMIT, ports=(Port.parse("udp/40001"), Port.parse("tcp/5071")))
+    first = Journal(settings)
+    first.record([change(made)], NOW, WALL)
+    assert first.load(NOW, WALL).decisions == [made]
+    (row,) = first.history()
+    assert (row["type"], row["ports"]) == ("limit", "udp/40001 tcp/5071")
+    first.close()
+
+
+def test_a_file_without_ports_is_read(settings: JournalSettings) -> None:
+    """What an earlier shield banned is banned on."""
+    database = sqlite3.connect(settings.path, isolation_level=None)
+    migrate(database, STEPS[:2])
+    row = ("192.0.2.1", "proven", "i", "s", "node-a", "ban", WALL, WALL + 600, 600.0, 2, "why")
+    database.execute("INSERT INTO decisions VALUES (?,?,?,?,?,?,?,?,?,?,?)", row)
+    database.close()
+    opened = Journal(settings)
+    (found,) = opened.load(NOW, WALL).decisions
+    assert (found.value, found.type, found.ports, found.remaining(NOW)) == ("192.0.2.1", "ban", (), 600)
+    opened.close()
 
 
 def test_a_wall_clock_set_back_makes_no_ban_longer(opened: Journal) -> None:

@@ -40,10 +40,10 @@ def put(journal: Journal, query: str, rows: list[tuple[Any, ...]]) -> None:
 def past(journal: Journal, *rows: tuple[str, float, str]) -> None:
     """Lines of history: value, how old, proof."""
     full = [
-        (WALL - age, "added", "", value, proof, "", "", "", "ban", 0.0, WALL, 1.0, 0, "")
+        (WALL - age, "added", "", value, proof, "", "", "", "ban", 0.0, WALL, 1.0, 0, "", "")
         for value, age, proof in rows
     ]
-    put(journal, "INSERT INTO history VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", full)
+    put(journal, "INSERT INTO history VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", full)
 
 
 def alerts(journal: Journal, *rows: tuple[str, float, int]) -> None:
@@ -98,9 +98,9 @@ def test_ended_decisions_and_entries_go(opened: Journal) -> None:
     row = "node", "ban", 0.0
     put(
         opened,
-        "INSERT INTO decisions VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+        "INSERT INTO decisions VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
         [
-            (f"v{n:02}", proof, "i", "s", *row, WALL + (60 if n % 5 == 0 else -60), 1.0, 0, "")
+            (f"v{n:02}", proof, "i", "s", *row, WALL + (60 if n % 5 == 0 else -60), 1.0, 0, "", "")
             for n in range(11)
             for proof in ("proven", "unproven")
         ],
@@ -115,8 +115,8 @@ def test_ended_decisions_and_entries_go(opened: Journal) -> None:
 
 def test_pruning_history_ends_no_ban(opened: Journal) -> None:
     """A live decision is not touched, however much its history is cut."""
-    row = ("v", "proven", "i", "s", "node", "ban", 0.0, WALL + 60, 1.0, 0, "")
-    put(opened, "INSERT INTO decisions VALUES (?,?,?,?,?,?,?,?,?,?,?)", [row])
+    row = ("v", "proven", "i", "s", "node", "ban", 0.0, WALL + 60, 1.0, 0, "", "")
+    put(opened, "INSERT INTO decisions VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", [row])
     past(opened, *(("v", 2 * DAY, "proven") for _ in range(30)))
     prune(opened)
     assert values(opened, "decisions") == ["v"]

@@ -56,7 +56,7 @@ def test_an_older_file_goes_through_the_missing_steps_and_keeps_its_rows(db: sql
     """Version N becomes N + 2 by two steps; a row from before is there after."""
     migrate(db)
     db.execute(
-        "INSERT INTO history VALUES (1,'added','','192.0.2.1','proven','i','s','o','ban',1,2,1,0,'')"
+        "INSERT INTO history VALUES (1,'added','','192.0.2.1','proven','i','s','o','ban',1,2,1,0,'','')"
     )
     later = (*STEPS, NEXT, "CREATE TABLE last (it);")
     assert migrate(db, later) == SCHEMA_VERSION

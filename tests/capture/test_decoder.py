@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -33,9 +33,13 @@ from tests.capture.wire import (
 class Banned:
     """A guard with fixed hosts and networks that remembers whom it turned away."""
 
-    def __init__(self, *hosts: str, networks: Sequence[str] = ()) -> None:
+    def __init__(
+        self, *hosts: str, networks: Sequence[str] = (), ports: Sequence[tuple[str, int, int]] = ()
+    ) -> None:
         self.hosts = {pack(host) for host in hosts}
         self.networks = [Network.parse(network) for network in networks]
+        self.wide = bool(networks)
+        self.ports = {(pack(address), protocol, number) for address, protocol, number in ports}
         self.hits: list[bytes] = []
 
     def covers(self, address: bytes) -> bool:
@@ -141,6 +145,40 @@ def test_banned_sources_are_skipped_before_decoding(guard: Banned, data: bytes) 
     assert (decoder.stats.skipped, decoder.stats.slow, decoder.stats.messages) == (1, 0, 0)
     assert len(guard.hits) == 1
     assert not decoder.stats.ignored
+
+
+@pytest.mark.parametrize(
+    ("client", "protocol", "data"),
+    [
+        (CLIENT, 17, lambda port: ether(ip4(udp(sport=port)))),
+        (CLIENT, 17, lambda port: ether(ip4(udp(sport=port)), 0x8100)),
+        (CLIENT6, 17, lambda port: ether(ip6(udp(sport=port)))),
+        (CLIENT, 6, lambda port: ether(ip4(tcp(b"x", flags=SYN, sport=port), 6))),
+    ],
+)
+def test_one_port_of_a_limited_source_is_skipped(
+    client: str, protocol: int, data: Callable[[int], bytes]
+) -> None:
+    """Another port of the same address is read, and so is the port with another protocol."""
+    guard = Banned(ports=[(client, protocol, 40_001)])
+    decoder = Decoder(None, guard)
+    assert decoder.feed(frame(data(40_001))) == ()
+    assert (decoder.stats.skipped, guard.hits) == (1, [pack(client)])
+    decoder.feed(frame(data(40_002)))
+    assert decoder.stats.skipped == 1
+    other = Decoder(None, Banned(ports=[(client, 23 - protocol, 40_001)]))
+    other.feed(frame(data(40_001)))
+    assert other.stats.skipped == 0
+
+
+def test_a_fragment_is_skipped_by_port_when_it_is_whole() -> None:
+    """Only its first part names the port."""
+    whole = udp(sport=40_001)
+    guard = Banned(ports=[(CLIENT, 17, 40_001)])
+    decoder = Decoder(None, guard)
+    decoder.feed(frame(ether(ip4(whole[:16], place=0x2000))))
+    assert not decoder.feed(frame(ether(ip4(whole[16:], place=2))))
+    assert (decoder.stats.skipped, decoder.stats.messages) == (1, 0)
 
 
 def pppoe(body: bytes) -> bytes:

@@ -88,4 +88,5 @@ def decision() -> dict[str, Any]:
         "remaining": 600.0,
         "repeats": 1,
         "reason": "12 wrong passwords",
+        "ports": "",
     }

@@ -9,6 +9,7 @@ from shield.detect.alert import Proof
 from shield.errors import SystemFailure
 from shield.firewall.backend import Element
 from shield.firewall.feed import Feed
+from shield.firewall.limits import Key
 from shield.firewall.settings import FirewallSettings
 from shield.net import Network
 
@@ -22,13 +23,13 @@ class FakeBackend:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.ends: dict[Network, float] = {}
+        self.ends: dict[Key, float] = {}
         self.allowed: list[Network] = []
         self.table = False
         self.refuse = ""
-        self.refuse_element: Network | None = None
+        self.refuse_element: Key | None = None
         self.touched = True
-        self.commits: list[tuple[list[Network], list[Network]]] = []
+        self.commits: list[tuple[list[Key], list[Key]]] = []
         self.calls: list[str] = []
 
     def _ask(self, what: str) -> None:
@@ -50,24 +51,24 @@ class FakeBackend:
         self._ask("healthy")
         return self.table
 
-    def active(self) -> dict[Network, float]:
+    def active(self) -> dict[Key, float]:
         self._ask("active")
         return {n: end - self.now for n, end in self.ends.items() if end > self.now}
 
-    def missing(self, networks: Sequence[Network]) -> list[Network]:
+    def missing(self, networks: Sequence[Key]) -> list[Key]:
         self._ask("missing")
         return [n for n in networks if self.ends.get(n, self.now) <= self.now]
 
-    def commit(self, add: Sequence[Element], delete: Sequence[Network]) -> None:
+    def commit(self, add: Sequence[Element], delete: Sequence[Key]) -> None:
         self._ask("commit")
         if not self.table:
             raise SystemFailure("no table")
-        names = [item.network for item in add]
+        names = [item.key for item in add]
         if self.refuse_element in names:
             raise SystemFailure(f"refused {self.refuse_element}")
         ends = {n: end for n, end in self.ends.items() if end > self.now and n not in delete}
         ends |= {n: self.now + timeout for n, timeout in add}
-        networks = [n for n in ends if not n.is_host]
+        networks = [n for n in ends if isinstance(n, Network) and not n.is_host]
         for one in networks:
             assert not any(one != other and one.contains(other) for other in networks), "overlap"
         self.ends = ends

@@ -222,7 +222,7 @@ def test_hundred_thousand(kernel: Backend, capsys: pytest.CaptureFixture[str]) -
     elements = [
         Element(Network((0x0A000000 + i).to_bytes(4, "big"), 32), 3600.0) for i in range(100_000)
     ]
-    networks = [item.network for item in elements]
+    networks = [item.key for item in elements]
 
     def took(work: Callable[[], Any]) -> float:
         start = time.perf_counter()

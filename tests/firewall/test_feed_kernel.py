@@ -189,7 +189,7 @@ feed.adopt([decision(network, {FOREVER}) for network in many], 0.0)
 print("ready", flush=True)
 while True:
     feed.flush(0.0)
-    feed._host_lane.add(feed._hosts)
+    feed._host_lane.add(feed._wanted.hosts)
 """
 
 

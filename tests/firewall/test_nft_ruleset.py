@@ -15,7 +15,8 @@ from tests.firewall.wire import Wire, net
 def test_setup_never_flushes() -> None:
     """Set-up takes out nothing but the chain, which it makes again: elements stay."""
     text = setup(FirewallSettings())
-    assert "flush" not in text
+    flushed = [line.split()[-1] for line in text.splitlines() if line.startswith("flush")]
+    assert flushed == ["rates4", "rates6"], "measured rates are no elements of ours"
     assert [line for line in text.splitlines() if line.startswith("delete")] == [
         "delete chain inet shield early"
     ]
@@ -25,13 +26,14 @@ def test_setup_never_flushes() -> None:
 def test_allowed_pass_first() -> None:
     """The rules for allowed networks stand before every drop."""
     rules = [line for line in setup(FirewallSettings()).splitlines() if line.startswith("add rule")]
-    assert ["accept" in rule for rule in rules] == [True, True, False, False, False, False]
+    assert ["accept" in rule for rule in rules] == [True, True, *[False] * 8]
 
 
 def test_ports() -> None:
-    """With ports only these are dropped, for every kind of element."""
-    text = setup(FirewallSettings(ports=(5060, 5061)))
-    assert text.count("meta l4proto { tcp, udp } th dport { 5060, 5061 } counter") == 4
+    """With ports only these are dropped, for every kind of element; a limit has ports of its own."""
+    text = setup(FirewallSettings(ports=(5060, 5061), limit_ports=(5062,)))
+    assert text.count("meta l4proto { tcp, udp } th dport { 5060, 5061 } counter") == 6
+    assert text.count("meta l4proto { tcp, udp } th dport { 5062 } update @rates") == 2
 
 
 def test_render_covers() -> None:
