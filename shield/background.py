@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import socket
+import sys
 import threading
 from asyncio import sslproto
 from collections.abc import Callable, Coroutine
@@ -14,14 +16,14 @@ from typing import Any
 
 from shield.net import pack
 
-__all__ = ["calm_collector", "in_thread", "look_up", "notify", "run_loop"]
+__all__ = ["calm_collector", "in_thread", "look_up", "notify", "run_loop", "start_logging"]
 
 GARBAGE = (20_000, 50, 100)
 """Objects made, and collections of the younger generation, until Python looks for garbage."""
 
 TLS_BUFFER = 32 * 1024
-"""Octets that asyncio keeps for what it reads of one TLS connection: two records of the largest kind. Its own
-256 kB would be 8 MB of a node with 31 neighbours; uvloop's are not touched until they are needed."""
+"""Octets that asyncio keeps for what it reads of one TLS connection: two records of the largest kind.
+Its own 256 kB would be 8 MB of a node with 31 neighbours; uvloop's are not touched until needed."""
 
 
 def calm_collector() -> None:
@@ -88,3 +90,10 @@ def notify(text: str) -> None:
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
         out.connect("\0" + path[1:] if path.startswith("@") else path)
         out.sendall(text.encode())
+
+
+def start_logging(level: str) -> None:
+    """Log to standard error; with times, unless systemd's journal has its own."""
+    stamp = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
+    form = f"{stamp}%(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=level.upper(), format=form, stream=sys.stderr)

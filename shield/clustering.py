@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from secrets import token_bytes
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from shield.blocklist.sharing import Sharing
 from shield.blocklist.sharing_settings import SharingSettings
@@ -29,7 +29,7 @@ from shield.hub import Hub
 from shield.net import Network, unpack
 from shield.pipeline import Pipeline
 
-__all__ = ["Clustering", "Seal", "make_pooling", "make_sharing", "own_seal"]
+__all__ = ["Clustering", "Feature", "Seal", "make_pooling", "make_sharing", "own_seal"]
 
 PURPOSE = b"blocklist"
 """What the secret of the seals is for."""
@@ -101,6 +101,22 @@ def make_pooling(
     return Pooling(settings, pool, wall=wall, secret=token_bytes)
 
 
+class Feature(Protocol):
+    """Something of this node that takes part in the cluster when there is one."""
+
+    def join(self, cluster: Cluster, now: float) -> None:
+        """Take part."""
+        ...
+
+    def part(self) -> None:
+        """Take part no more."""
+        ...
+
+    def forget(self, node: str, now: float) -> None:
+        """A node was put out: nothing that it said counts any more."""
+        ...
+
+
 @dataclass
 class Clustering:
     """Belongs to one node. ``addresses``: packed addresses of this machine, as they are now."""
@@ -114,6 +130,7 @@ class Clustering:
     """Node time."""
     pooling: Pooling | None = None
     """What puts the counts of all nodes together, if that is wanted."""
+    features: Sequence[Feature] = ()
     cluster: Cluster | None = None
     problem: str = ""
     """Why this node takes no part although it has an identity."""
@@ -173,6 +190,8 @@ class Clustering:
         self.sharing.connect(cluster.add(self.sharing), now)
         self.conversation.join(cluster)
         self._pool(cluster, now)
+        for feature in self.features:
+            feature.join(cluster, now)
         try:
             await cluster.start()
         except BaseException:
@@ -196,6 +215,8 @@ class Clustering:
     def _disconnect(self) -> None:
         self.sharing.disconnect()
         self.conversation.part()
+        for feature in self.features:
+            feature.part()
         if self.pooling is not None:
             self.pooling.disconnect()
             self.hub.pipeline.engine.join(None)
@@ -235,6 +256,8 @@ class Clustering:
         """A node was put out: nothing that it said counts any more."""
         self.sharing.forget(name, now)
         cluster.tags.forget(name, now)
+        for feature in self.features:
+            feature.forget(name, now)
 
     async def _ask_origin(self, origin: str, body: Any) -> Any:
         if self.cluster is None:

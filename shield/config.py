@@ -35,6 +35,7 @@ from shield.detect.settings import DetectSettings, EvidenceSettings
 from shield.durations import parse_duration
 from shield.errors import ConfigError, InputError
 from shield.firewall.settings import FirewallSettings
+from shield.location.settings import LocationSettings
 
 __all__ = ["DEFAULT_PATH", "Mode", "NodeSettings", "Settings", "files", "load"]
 
@@ -90,6 +91,7 @@ class Settings:
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     sharing: SharingSettings = field(default_factory=SharingSettings)
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
+    location: LocationSettings = field(default_factory=LocationSettings)
     firewall: FirewallSettings = field(default_factory=FirewallSettings)
     control: ControlSettings = field(default_factory=ControlSettings)
 

@@ -12,6 +12,7 @@ from shield.blocklist.sharing_report import sharing_json, sharing_short, sharing
 from shield.capture.stats import LiveStats
 from shield.clustering import Clustering
 from shield.config import Settings
+from shield.features import Features
 from shield.hub import Hub
 
 __all__ = ["Capture", "Health", "software"]
@@ -41,6 +42,7 @@ class Health:
     started: float
     """Node time."""
     clustering: Clustering | None = None
+    features: Features | None = None
     control: Any = None
     """The counters of the control socket."""
     problems: dict[str, str] = field(default_factory=dict)
@@ -114,6 +116,7 @@ class Health:
             | {"unsaved": hub.unsaved, "alerts_dropped": hub.alerts_unsaved_lost},
             **self._sharing(sharing_json),
             **self._evidence(),
+            **({} if self.features is None else self.features.stats()),
             "watch": {
                 "watchers": len(hub.watchers),
                 "events": hub.watchers.events,

@@ -10,15 +10,13 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from shield.background import calm_collector, in_thread, look_up, notify, run_loop
+from shield.background import calm_collector, in_thread, look_up, notify, run_loop, start_logging
 from shield.blocklist.allowlist import Allowlist
 from shield.blocklist.blocklist import Blocklist
 from shield.blocklist.journal import Journal
@@ -31,6 +29,7 @@ from shield.control.server import ControlServer
 from shield.detect.rulefiles import load_rules
 from shield.dispatch import NodeDispatcher
 from shield.errors import ConfigError, ShieldError
+from shield.features import Features
 from shield.firewall.feed import Feed
 from shield.firewall.registry import make_backend
 from shield.health import Health, software
@@ -68,7 +67,7 @@ def run_node(settings: Settings, reload: Callable[[], Settings] | None = None) -
 
     ``reload`` reads the configuration again (SIGHUP, ``shield reload``); without it only the rules are.
     """
-    _start_logging(settings.node.log_level)
+    start_logging(settings.node.log_level)
     # What a start reads from the journal stays: looking for garbage in a million objects, again and
     # again while they are made and ever after, would cost the start a third more and packets later.
     gc.disable()
@@ -78,13 +77,6 @@ def run_node(settings: Settings, reload: Callable[[], Settings] | None = None) -
     finally:
         gc.enable()
     run_loop(node.run())
-
-
-def _start_logging(level: str) -> None:
-    # systemd's journal has its own clock.
-    stamp = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
-    form = f"{stamp}%(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(level=level.upper(), format=form, stream=sys.stderr)
 
 
 class Node:
@@ -139,11 +131,13 @@ class Node:
         self.hub.wake = self._work.set
         restored = blocklist.restore(saved.decisions, now)
         sharing.restore(journal.load_shared(wall), now)
+        self.features = Features(settings, seal.name, wall=time.time, clock=_now)
+        pipeline.followers = self.features.followers
         self.clustering = Clustering(
             settings.cluster, self.hub, sharing, software(), own_addresses, _now,
-            pooling=make_pooling(settings.evidence, pipeline, time.time),
+            pooling=make_pooling(settings.evidence, pipeline, time.time), features=self.features.all,
         )  # fmt: skip
-        self.health = Health(settings, self.hub, self.source, now, self.clustering)
+        self.health = Health(settings, self.hub, self.source, now, self.clustering, self.features)
         self.dispatcher = NodeDispatcher(
             self.hub,
             self.health,
@@ -154,6 +148,7 @@ class Node:
             more={
                 "inject": lambda arguments, _who: replay_into(self.hub, arguments["path"]),
                 **ClusterOrders(self.clustering, _now).commands,
+                **self.features.commands,
             },
         )
         self.control = ControlServer(settings.control, self.dispatcher)
@@ -235,6 +230,7 @@ class Node:
                 second = now + 1.0
                 self.source.maintain()
                 self.hub.second()
+                self.features.tick(now)
                 if pipeline.allowlist.expire(now):
                     self.hub.allowlist_changed(now)
             if now >= minute:

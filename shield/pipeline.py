@@ -10,7 +10,7 @@ here: a live node and a replayed file use the same pipeline.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +62,8 @@ class Verdict:
 
 
 Finding = Verdict | Change
+Follower = Callable[[SipEvent, float], None]
+"""Called with each event of a readable message, and node time."""
 
 
 @dataclass(slots=True)
@@ -119,6 +121,7 @@ class Pipeline:
         self.policy = Policy(policy, allowlist, origin, self.engine.together.clean)
         self.decoder = Decoder(capture, blocklist.guard)
         self._alerted: RecentMap[bytes, deque[Verdict]] = RecentMap(MAX_ALERTED, 86_400.0)
+        self.followers: tuple[Follower, ...] = ()
         self._next_tick = 0.0
         self._time = 0.0
         self._made = 0
@@ -268,6 +271,8 @@ class Pipeline:
         alerts = self.engine.observe(event)
         if alerts:
             self._decide(alerts, now, findings)
+        for follow in self.followers:
+            follow(event, now)
         if defects and defects != EXTENSION and isinstance(message, Request):
             self._observe(event.then(Kind.MALFORMED, datagram.time, None, 0), now, findings)
 

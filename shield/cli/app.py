@@ -17,6 +17,7 @@ __all__ = ["COMMANDS", "app", "main"]
 _DETECT = "Look at traffic"
 _BLOCK = "Blocklist"
 _NODE = "Node"
+_KNOWN = "What the cluster knows"
 
 COMMANDS = {
     "sniff": LazyCommand("shield.cli.sniff", "sniff", _DETECT),
@@ -30,6 +31,7 @@ COMMANDS = {
     "allow": LazyCommand("shield.cli.allow", "app", _BLOCK),
     "export": LazyCommand("shield.cli.exchange", "export", _BLOCK),
     "import": LazyCommand("shield.cli.exchange", "import_bans", _BLOCK),
+    "whereis": LazyCommand("shield.cli.location", "whereis", _KNOWN),
     "run": LazyCommand("shield.cli.run", "run", _NODE),
     "status": LazyCommand("shield.cli.status", "status", _NODE),
     "watch": LazyCommand("shield.cli.status", "watch", _NODE),

@@ -114,8 +114,14 @@ def aor_of(value: bytes) -> bytes | None:
 
 
 def shown(octets: bytes) -> str:
-    """Text of an address or a contact for people and JSON; undecodable octets are escaped."""
-    return octets.decode("utf-8", "backslashreplace")
+    """Text of an address or contact for people and JSON: what is no printable text is %-escaped."""
+    text = octets.decode("utf-8", "surrogateescape")
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else "".join(f"%{o:02X}" for o in c.encode("utf-8", "surrogateescape"))
+        for c in text
+    )
 
 
 def pack_registration(registration: Registration) -> bytes:

@@ -179,6 +179,6 @@ def test_values_that_cannot_be_read(value: bytes) -> None:
 
 
 def test_octets_are_shown_as_text() -> None:
-    """UTF-8 as it is, anything else escaped."""
-    assert shown("é".encode()) == "é"
-    assert shown(b"\xff") == "\\xff"
+    """UTF-8 as it is, anything else escaped as in a URI, so that it can be asked for again."""
+    assert shown("é b".encode()) == "é b"
+    assert shown(b"a\xff\n@h") == "a%FF%0A@h"

@@ -1,0 +1,56 @@
+"""Features: what this node knows beside its blocklist, as far as the configuration switches it on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from shield.clustering import Feature
+from shield.config import Settings
+from shield.control.commands import Actor
+from shield.errors import InputError
+from shield.pipeline import Follower
+from shield.users import Users
+
+__all__ = ["Features"]
+
+Handler = Callable[[dict[str, Any], Actor], Any]
+
+
+class Features:
+    """Made with the node; ``node`` is its name in the cluster."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        node: str,
+        *,
+        wall: Callable[[], float],
+        clock: Callable[[], float],
+    ) -> None:
+        self.users: Users | None = None
+        if settings.location.track:
+            self.users = Users(settings.location, node, wall=wall, clock=clock)
+        self.all: tuple[Feature, ...] = () if self.users is None else (self.users,)
+        self.followers: tuple[Follower, ...] = () if self.users is None else (self.users.observe,)
+        self.commands: dict[str, Handler] = {
+            name: _off("location.track") for name in ("whereis", "users")
+        }
+        if self.users is not None:
+            self.commands |= self.users.commands
+
+    def tick(self, now: float) -> None:
+        """Let time pass."""
+        if self.users is not None:
+            self.users.tick(now)
+
+    def stats(self) -> dict[str, Any]:
+        """Counters of each that is on."""
+        return {} if self.users is None else {"location": self.users.directory.as_json()}
+
+
+def _off(key: str) -> Handler:
+    def refuse(_arguments: dict[str, Any], _actor: Actor) -> Any:
+        raise InputError(f"this is switched off on this node ({key} = true in the configuration)")
+
+    return refuse
