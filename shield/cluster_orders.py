@@ -46,6 +46,9 @@ class ClusterOrders:
             "cluster.revoke": self._revoke,
             "cluster.release": self._release,
             "cluster.drop": self._drop,
+            "cluster.capability.list": self._capability_list,
+            "cluster.capability.enable": lambda a, _who: self._switch(a["capability"], enabled=True),
+            "cluster.capability.disable": lambda a, _who: self._switch(a["capability"], enabled=False),
             "cluster.tag.list": lambda _a, _who: clustering.joined().tags.rows(clock()),
             "cluster.tag.history": lambda a, _who: clustering.joined().tags.history(a["tag"]),
             "cluster.tag.set": self._tag_set,
@@ -123,6 +126,17 @@ class ClusterOrders:
     def _drop(self, arguments: Arguments, _actor: Actor) -> dict[str, Any]:
         count = drop(self._clustering.sharing, arguments["node"], self._now())
         return {"node": arguments["node"], "records": count}
+
+    def _capability_list(self, arguments: Arguments, _actor: Actor) -> list[dict[str, Any]]:
+        cluster, node = self._clustering.joined(), arguments.get("node", "")
+        rows = cluster.switchboard.rows(self._now(), node)
+        if node and not rows:
+            raise InputError(f"nothing is known of {node!r}: no member, or out of reach")
+        return rows
+
+    def _switch(self, name: str, *, enabled: bool) -> dict[str, Any]:
+        changed = self._clustering.joined().switchboard.switch(name, enabled=enabled, now=self._now())
+        return {"capability": name, "enabled": enabled, "changed": changed}
 
     def _tag_set(self, arguments: Arguments, actor: Actor) -> dict[str, Any]:
         """Be active for a tag, or give it back."""

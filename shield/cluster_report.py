@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from shield.blocklist.sharing_report import sharing_json
+from shield.cluster.capability import SyncWord
 from shield.cluster.cluster import Cluster
 from shield.cluster.member import Member, MemberState
 from shield.clustering import Clustering
@@ -36,6 +38,7 @@ def status(clustering: Clustering, now: float) -> dict[str, Any]:
         "blocklist": _sync(clustering, now),
         "sharing": sharing,
         "tags": cluster.tags.rows(now),
+        "capabilities": capabilities(clustering, now),
         "errors": dict(core.errors + core.post.errors),
         **cluster.carrier.status(now),
         "warnings": clustering.warnings(),
@@ -89,17 +92,18 @@ def topology(clustering: Clustering, now: float) -> dict[str, Any]:
 
 def capabilities(clustering: Clustering, now: float) -> list[dict[str, Any]]:
     """What features take part, and what they have sent."""
-    post = clustering.joined().core.post
+    cluster = clustering.joined()
+    states = {row["name"]: row for row in cluster.switchboard.rows(now, cluster.name)}
     return [
-        {
-            "name": name,
-            "sent": stats.sent,
-            "received": stats.received,
-            "not_sent": stats.not_sent,
-            "state": _sync(clustering, now).get("state", "") if name == clustering.sharing.name else "",
-        }
-        for name, stats in post.stats.items()
+        {**asdict(stats), **states[name], "state": _state_text(states[name])}
+        for name, stats in cluster.core.post.stats.items()
     ]
+
+
+def _state_text(row: dict[str, Any]) -> str:
+    """State of synchronisation in one text, with percents while something is fetched."""
+    fetching = row["state"] == SyncWord.IN_PROGRESS
+    return f"{row['state']} {row['percent']} %" if fetching else str(row["state"])
 
 
 def _member(clustering: Clustering, cluster: Cluster, member: Member, now: float) -> dict[str, Any]:

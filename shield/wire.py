@@ -63,6 +63,8 @@ class Frames:
     def __init__(self, limit: int = MAX_FRAME) -> None:
         self.limit = limit
         """Largest frame accepted from now on, in octets."""
+        self.size = 0
+        """Octets of the message that ``next_frame`` gave last, its length included."""
         self._buffer = bytearray()
 
     @property
@@ -92,6 +94,7 @@ class Frames:
         with memoryview(buffer) as view:
             message = unpack_value(view[_LENGTH:end])
         del buffer[:end]
+        self.size = end
         if not isinstance(message, tuple) or not message or type(message[0]) is not int:
             raise RemoteError("shape", "a message is an array that begins with its number")
         return message

@@ -145,10 +145,38 @@ def test_the_views_tell_who_is_there_and_what_travels(tmp_path: Path) -> None:
             assert topology["routes"][0]["next_hop"] == "b"
             assert topology["connections"][0]["peer"] == "b"
             names = {row["name"]: row for row in await a.ask("cluster.capabilities")}
-            assert set(names) == {"blocklist", "cluster", "script", "tags"}
+            assert set(names) == {"blocklist", "cluster", "script", "tags", "capabilities"}
             assert names["blocklist"]["sent"] >= 1
             events = await a.ask("cluster.events", limit=50)
             assert {"member", "link"} <= {event["kind"] for event in events}
+
+    run(main)
+
+
+def test_a_capability_is_switched_off_by_command(tmp_path: Path) -> None:
+    """Bans made meanwhile come when it is enabled again; both nodes show what is off where."""
+
+    async def main() -> None:
+        async with pair(tmp_path) as (a, b):
+
+            def state(part: Part) -> dict[str, Any]:
+                rows = part.orders.commands["cluster.capability.list"]({"node": "b"}, ROOT)
+                return next((row for row in rows if row["name"] == "blocklist"), {})
+
+            await b.ask("cluster.capability.disable", capability="blocklist")
+            await until(lambda: state(a).get("enabled") is False)
+            assert state(b)["state"] in ("synced", "not synced", "pending")
+            await a.ask("ban", values=[ATTACKER])
+            await b.ask("ban", values=["192.0.2.9"])
+            asked = await a.ask("cluster.ask", text="x", timeout=1)
+            assert asked["failures"] == {"b": "nobody listens on this node"}, "others work"
+            assert ATTACKER not in b.banned()
+            assert [row for row in await b.ask("cluster.capabilities") if not row["enabled"]]
+            await b.ask("cluster.capability.enable", capability="blocklist")
+            await until(lambda: a.banned() == b.banned() == {ATTACKER, "192.0.2.9"}, 10)
+            await until(lambda: (state(a)["state"], state(b)["state"]) == ("synced", "synced"), 10)
+            with pytest.raises(InputError, match="no member"):
+                await a.ask("cluster.capability.list", node="nobody")
 
     run(main)
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "leave": LazyCommand("shield.cli.cluster_orders", "leave", _ORDERS),
     "enable": LazyCommand("shield.cli.cluster_orders", "enable", _ORDERS),
     "disable": LazyCommand("shield.cli.cluster_orders", "disable", _ORDERS),
+    "capability": LazyCommand("shield.cli.cluster_capability", "app", _ORDERS),
     "tag": LazyCommand("shield.cli.cluster_tags", "app", _ORDERS),
     "release": LazyCommand("shield.cli.cluster_orders", "release", _ORDERS),
     "drop": LazyCommand("shield.cli.cluster_orders", "drop", _ORDERS),

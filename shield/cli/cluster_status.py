@@ -86,6 +86,9 @@ def status_rows(answer: Answer, wall: float) -> Iterator[tuple[str, str, str]]:
     sharing = answer.get("sharing") or {}
     yield from _sharing(sharing)
     yield from _held(sharing.get("origins") or {})
+    off = [row["name"] for row in answer.get("capabilities") or () if not row.get("enabled", True)]
+    if off:
+        yield "disabled", ", ".join(off), "yellow"
     yield from _tags(answer.get("tags") or ())
     if answer.get("revoked"):
         yield "revoked", ", ".join(answer["revoked"]), ""

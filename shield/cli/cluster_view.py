@@ -101,7 +101,14 @@ _CAPABILITIES = (
     Column("sent", "sent", _count, keep=7, right=True),
     Column("received", "received", _count, keep=6, right=True),
     Column("not_sent", "not sent", _count, keep=5, right=True),
-    Column("state", "state", dash, keep=8, cut=True),
+    Column("bytes_sent", "bytes out", _count, keep=4, right=True),
+    Column("bytes_received", "bytes in", _count, keep=4, right=True),
+    Column("errors", "errors", _count, keep=6, right=True),
+    Column("shown", "state", dash, keep=8, cut=True),
+)
+_CAPABILITIES_PLAIN = (
+    *("name", "sent", "received", "not_sent", "state"),
+    *("enabled", "bytes_sent", "bytes_received", "errors", "percent", "source", "since"),
 )
 _EVENTS_PLAIN = ("time", "kind", "node", "text")
 
@@ -146,10 +153,16 @@ def _route(row: Row) -> Any:
 def capabilities(output: OutputOption = Output.TABLE, socket: SocketOption = "") -> None:
     """List the features that take part in the cluster, with what they have sent and received.
 
+    `shield cluster capability list` shows those of all nodes.
+
     Example: `shield cluster capabilities`
     """
     rows: Sequence[Row] = ask_cluster(socket, "cluster.capabilities")
-    emit(rows, _CAPABILITIES, output, ("name", "sent", "received", "not_sent", "state"))
+    if output is Output.TABLE:
+        rows = [
+            {**row, "shown": row["state"] if row.get("enabled", True) else "disabled"} for row in rows
+        ]
+    emit(rows, _CAPABILITIES, output, _CAPABILITIES_PLAIN)
     if output is Output.TABLE and not rows:
         typer.echo("no features take part")
 

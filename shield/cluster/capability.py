@@ -6,13 +6,22 @@ a few octets of itself in each ping; the words are those of the OpenSIPS cluster
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import Any, NamedTuple, Protocol
+from enum import IntEnum, StrEnum
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from shield.cluster.member import Member
 from shield.cluster.messages import Kind
 
-__all__ = ["Capability", "Incoming", "Outlet", "SendResult"]
+__all__ = [
+    "Capability",
+    "Incoming",
+    "Outlet",
+    "Progress",
+    "SendResult",
+    "SyncState",
+    "SyncWord",
+    "Synced",
+]
 
 
 class SendResult(IntEnum):
@@ -98,3 +107,45 @@ class Capability(Protocol):
     def tick(self, now: float) -> None:
         """Called about twice a second."""
         ...
+
+
+class SyncWord(StrEnum):
+    """How far the data of a capability is equal on all nodes (words of the OpenSIPS clusterer)."""
+
+    NOT_SYNCED = "not synced"
+    """There is nobody to compare with."""
+    PENDING = "pending"
+    """Something differs, or may; it is found out."""
+    IN_PROGRESS = "in progress"
+    """What is missing is being fetched."""
+    SYNCED = "synced"
+
+
+class SyncState(NamedTuple):
+    """State of a capability's data on one node."""
+
+    word: SyncWord
+    percent: int = 0
+    """How much has come of what is fetched; 100 when synced."""
+    source: str = ""
+    """The node from which it is fetched, or was fetched last."""
+
+    def __str__(self) -> str:
+        percent = f" {self.percent} %" if self.word is SyncWord.IN_PROGRESS else ""
+        return f"{self.word}{percent}"
+
+
+class Progress(Protocol):
+    """What keeps data equal on all nodes: ``Sync``."""
+
+    def sync_state(self, now: float) -> SyncState:
+        """How far it is."""
+        ...
+
+
+@runtime_checkable
+class Synced(Protocol):
+    """A capability that keeps data which all nodes hold alike."""
+
+    sync: Any
+    """A ``Progress``, or None while it is in no cluster."""

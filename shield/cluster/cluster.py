@@ -33,6 +33,7 @@ from shield.cluster.requests import Answers
 from shield.cluster.revocation import Revocation
 from shield.cluster.settings import DEFAULT_PORT, Address, ClusterSettings, parse_address
 from shield.cluster.steward import Steward
+from shield.cluster.switchboard import Switchboard
 from shield.cluster.tag_plan import read_plans
 from shield.cluster.tags import Tags
 from shield.cluster.tokens import DEFAULT_VALID, Invites, JoinToken
@@ -93,6 +94,7 @@ class Cluster:
         self.core.recall(stored.members, _now())
         self._members = set(stored.members)
         self.core.on_revoked = self._revoked
+        self.switchboard = Switchboard(core)
         self.steward = Steward(self.core, self.authority, self._keep)
         self.tags = Tags(
             core,

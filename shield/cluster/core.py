@@ -231,15 +231,12 @@ class Core(ABC):
 
     def _reports(self, now: float) -> dict[str, bytes]:
         """What each capability wants the others to know, for a sign of life."""
-        found = self.post.each(lambda capability: capability.report(now))
-        return {name: report for name, report in found.items() if report}
+        return self.post.reports(now)
 
     def _reported(self, sender: str, reports: dict[str, bytes], now: float) -> None:
         if sender not in self.membership.members or not self.membership.enabled:
             return
-        for name, report in reports.items():
-            if capability := self.post.capabilities.get(name):
-                capability.reported(sender, report, now)
+        self.post.reported(sender, reports, now)
 
     def _hello(self, now: float) -> Hello:
         return Hello(

@@ -105,14 +105,14 @@ class Link:
 
     # --- bytes ------------------------------------------------------------------------------
 
-    def receive(self, data: bytes, now: float) -> list[Message]:
-        """Take bytes; gives the messages that are for somebody else than the link itself.
+    def receive(self, data: bytes, now: float) -> list[tuple[Message, int]]:
+        """Take bytes; gives the messages that are for somebody else than the link, and their octets.
 
         Raises RemoteError when the peer breaks the protocol; the caller then closes the link.
         """
         self._heard = now
         self.stats.bytes_in += len(data)
-        frames, found = self._frames, list[Message]()
+        frames, found = self._frames, list[tuple[Message, int]]()
         frames.feed(data)
         while self.state is not LinkState.CLOSED and (frame := frames.next_frame()) is not None:
             self.stats.frames_in += 1
@@ -131,7 +131,7 @@ class Link:
                     self.send(Pong(message.sequence))
                 elif isinstance(message, Signed):
                     self.work += SIGNED_WORK
-                found.append(message)
+                found.append((message, frames.size))
         return found
 
     def data_to_send(self, most: int = 256 * 1024) -> bytes:

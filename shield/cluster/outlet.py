@@ -44,11 +44,11 @@ class PostOutlet:
 
     def reachable(self, node: str) -> bool:
         """Whether a message can get to the node."""
-        return self._post.can_reach(node)
+        return self._post.can_reach(node, self._capability)
 
     def members(self) -> tuple[str, ...]:
         """Everybody who can be reached, without this node."""
-        return self._post.reachable()
+        return self._post.reachable(self._capability)
 
     def knows(self, node: str) -> bool:
         """Whether the node is a member, in reach or not: it has signed for itself."""

@@ -103,9 +103,9 @@ class PeerCore(Core):
             return
         if opening and link.state is LinkState.UP:
             self._up(link, now)
-        for message in messages:
+        for message, size in messages:
             try:
-                self._take(link, message, now)
+                self._take(link, message, size, now)
             except RemoteError as error:
                 self._wrong(error, link.peer, now)
                 if error.reason in FATAL:
@@ -188,15 +188,15 @@ class PeerCore(Core):
         for member in self.membership.members.values():
             link.send(member.news)
 
-    def _take(self, link: Link, message: Message, now: float) -> None:
+    def _take(self, link: Link, message: Message, size: int, now: float) -> None:
         if isinstance(message, Data):
             if link.peer not in self.membership.members:
                 raise RemoteError("unknown_sender", link.peer)
-            self.post.deliver(link.peer, message, now)
+            self.post.deliver(link.peer, message, now, size)
         elif isinstance(message, Ping):
             self._reported(link.peer, message.reports, now)
         elif isinstance(message, Routed):
-            self._take_routed(link, message, now)
+            self._take_routed(link, message, size, now)
         elif isinstance(message, MemberNews):
             if self._take_news(message, now):
                 self.links.flood(message, but=link)
@@ -210,14 +210,14 @@ class PeerCore(Core):
         else:
             raise RemoteError("shape", f"{type(message).__name__} from a member")
 
-    def _take_routed(self, link: Link, routed: Routed, now: float) -> None:
+    def _take_routed(self, link: Link, routed: Routed, size: int, now: float) -> None:
         """A parcel: for this node, or to be handed on. Raises RemoteError when it is not right."""
         parcel = Parcel.read(routed)
         if parcel.destination != self.name:
             self._hand_on(link, routed, parcel)
             return
         message = self.parcels.open(parcel, routed, link.peer)
-        self.post.deliver(parcel.origin, message, now)
+        self.post.deliver(parcel.origin, message, now, size)
 
     def _hand_on(self, link: Link, routed: Routed, parcel: Parcel) -> None:
         route = self.membership.routes.get(parcel.destination)

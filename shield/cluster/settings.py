@@ -69,6 +69,9 @@ class ClusterSettings:
     """Bytes that may wait for one node. Beyond it what waits is dropped, counted, and made good by
     the next comparison: a node that does not read must not fill the memory of the others."""
 
+    capabilities: tuple[str, ...] = ()
+    """Features that take part in the cluster from the start; empty means all. See ``shield cluster
+    capability list``; ``cluster`` and ``capabilities`` always do."""
     tags: tuple[str, ...] = ()
     """Sharing tags that this node has a part in, each ``"NAME"`` or ``"NAME=active"``: of the nodes with
     a tag at most one is active. ``=active`` claims it when nobody ever has."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from shield.cluster.capability import Outlet, SendResult
+from shield.cluster.capability import Outlet, SendResult, SyncState, SyncWord
 from shield.cluster.chunks import (
     CHUNK_BYTES,
     CHUNK_RECORDS,
@@ -98,6 +98,8 @@ class Sync:
         self._reachable_at: dict[str, float] = {}
         self._started: float | None = None
         self._tag = 0
+        self._source = ""
+        """From whom something was fetched last."""
 
     # What the feature calls
 
@@ -127,7 +129,7 @@ class Sync:
                     self.table.counters["late_answer"] += 1
                     return
                 peer.comparison.receive(body, now, wall)
-                self._finish(peer, now)
+                self._finish(sender, peer, now)
             case _:
                 raise RemoteError("garbled_sync", "unknown message")
 
@@ -166,7 +168,7 @@ class Sync:
         for name, peer in self._peers.items():
             if peer.comparison:
                 peer.comparison.tick(now)
-                self._finish(peer, now)
+                self._finish(name, peer, now)
             if now - max(peer.pinged, peer.told) >= SILENCE:
                 peer.told = now
                 self.outlet.send(name, ("report", self.report(now)), now)
@@ -203,13 +205,20 @@ class Sync:
 
     def state(self, now: float) -> str:
         """Return ``not synced``, ``pending``, ``in progress`` with percents, or ``synced``."""
-        running = [peer.comparison for peer in self._peers.values() if peer.comparison]
-        fetching = [run.progress() for run in running if run.wanted]
+        return str(self.sync_state(now))
+
+    def sync_state(self, now: float) -> SyncState:
+        """Tell how far contents are those of the others, and from whom they come."""
+        running = {name: peer.comparison for name, peer in self._peers.items() if peer.comparison}
+        fetching = {name: run.progress() for name, run in running.items() if run.wanted}
         if fetching:
-            return f"in progress {100 * sum(fetching) / len(fetching):.0f} %"
+            percent = round(100 * sum(fetching.values()) / len(fetching))
+            return SyncState(SyncWord.IN_PROGRESS, percent, ", ".join(fetching))
         if not self._peers:
-            return "not synced"
-        return "synced" if all(self._equal(peer, now) for peer in self._peers.values()) else "pending"
+            return SyncState(SyncWord.NOT_SYNCED, 0, self._source)
+        if all(self._equal(peer, now) for peer in self._peers.values()):
+            return SyncState(SyncWord.SYNCED, 100, self._source)
+        return SyncState(SyncWord.PENDING, 0, self._source)
 
     def status(self, now: float) -> dict[str, Any]:
         """Return what operators want to know; ages in seconds, digests as 16 hexadecimal digits."""
@@ -293,7 +302,7 @@ class Sync:
             peer.comparison = Comparison(self, name, Run(peer.idle > 0, thorough))
             peer.comparison.start(now)
 
-    def _finish(self, peer: _Peer, now: float) -> None:
+    def _finish(self, name: str, peer: _Peer, now: float) -> None:
         """Draw the conclusions of a run that has ended: when the next one is worth while."""
         if peer.comparison is None or not peer.comparison.done:
             return
@@ -304,7 +313,7 @@ class Sync:
             self.table.counters[f"sync_{run.failed}"] += 1
             peer.not_before = now + PATIENCE
         elif run.applied:
-            peer.idle = 0
+            peer.idle, self._source = 0, name
             peer.fresh = False
         else:
             peer.fresh = False

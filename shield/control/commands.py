@@ -92,6 +92,7 @@ _TO = Argument("node", Kind.TEXT)
 _TEXT = Argument("text", Kind.TEXT, required=True)
 _TIMEOUT = Argument("timeout", Kind.NUMBER)
 _SELF = Argument("include_self", Kind.FLAG)
+_CAPABILITY = Argument("capability", Kind.TEXT, required=True)
 _TAG = Argument("tag", Kind.TEXT, required=True)
 
 _TABLE = (
@@ -178,6 +179,9 @@ _TABLE = (
     _change("cluster.revoke", "Put a node out of the cluster for good.", _NODE),
     _change("cluster.release", "Apply what is held of a node beyond its budget.", _NODE),
     _change("cluster.drop", "Take back, on all nodes, what is held of a node.", _NODE),
+    _read("cluster.capability.list", "Capabilities of all nodes: enabled, state of their data.", _TO),
+    _change("cluster.capability.enable", "Send and take messages of a capability again.", _CAPABILITY),
+    _change("cluster.capability.disable", "Neither send nor take messages of one.", _CAPABILITY),
     _read("cluster.tag.list", "Sharing tags: what this node is for each, who is active, why."),
     _read("cluster.tag.history", "Changes of one sharing tag with their reasons.", _TAG),
     _change(

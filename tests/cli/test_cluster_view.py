@@ -103,14 +103,19 @@ def test_members_of_no_cluster(shield: Any, daemon: Any) -> None:
 
 def test_capabilities(shield: Any, daemon: Any) -> None:
     """Name, counts and state of each feature; the keys of JSON are the daemon's."""
-    rows = [{"name": "blocklist", "sent": 12345, "received": 9, "not_sent": 0, "state": "synced"}]
+    counts = {"sent": 12345, "received": 9, "not_sent": 0, "bytes_sent": 7_000_000, "errors": 2}
+    rows = [{"name": "blocklist", **counts, "bytes_received": 5, "state": "synced", "enabled": True}]
     daemon.answers["cluster.capabilities"] = rows
     lines = shield("cluster", "capabilities", env={"COLUMNS": "60"}).stdout.splitlines()
     assert lines[0].split("  ")[0] == "CAPABILITY"
-    assert lines[1].split() == ["blocklist", "12,345", "9", "0", "synced"]
+    assert lines[1].split() == ["blocklist", "12,345", "9", "0", "2", "synced"]
+    wide = shield("cluster", "capabilities", env={"COLUMNS": "100"}).stdout.splitlines()
+    assert wide[1].split() == ["blocklist", "12,345", "9", "0", "7,000,000", "5", "2", "synced"]
     assert json.loads(shield("cluster", "capabilities", "-o", "json").stdout) == rows
     plain = shield("cluster", "capabilities", "-o", "plain").stdout
-    assert plain == "blocklist\t12345\t9\t0\tsynced\n"
+    assert plain.startswith("blocklist\t12345\t9\t0\tsynced\ttrue\t7000000\t5\t2\t")
+    rows[0]["enabled"] = False
+    assert shield("cluster", "capabilities").stdout.splitlines()[1].endswith("disabled")
     daemon.answers["cluster.capabilities"] = []
     assert shield("cluster", "capabilities").stdout == "no features take part\n"
 

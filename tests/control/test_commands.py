@@ -70,7 +70,7 @@ def test_reading_commands_change_nothing() -> None:
     assert here == {"ban", "unban", "allow.add", "allow.remove", "import", "reload", "inject"}
     assert {name.removeprefix("cluster.") for name in changing - here} == {
         *("start", "leave", "enable", "disable", "remove", "invite", "revoke", "release", "drop"),
-        *("tag.set",),
+        *("tag.set", "capability.enable", "capability.disable"),
     }
     endless = [name for name, command in COMMANDS.items() if command.answer is Answer.EVENTS]
     assert endless == ["watch", "cluster.listen"]
