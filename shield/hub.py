@@ -86,6 +86,8 @@ class Hub:
         """New bans of other nodes that came too fast for the history."""
         self._documents: deque[Mapping[str, Any]] = deque(maxlen=UNSAVED_ALERTS)
         """Alerts in the shape that is stored."""
+        self._compromised: dict[str, Mapping[str, Any]] = {}
+        """Accounts that were taken over, by id of the report, as they stand and are not saved yet."""
         self._allow_waits = False
         self._logged = 0
         self._unlogged = 0
@@ -98,7 +100,7 @@ class Hub:
         for finding in findings:
             if isinstance(finding, Verdict):
                 changes += finding.changes
-            else:
+            elif isinstance(finding, Change):
                 changes.append(finding)
         self._enforce(changes, now)
         if self.sharing is not None and changes:
@@ -109,8 +111,10 @@ class Hub:
             if isinstance(finding, Verdict):
                 self._tell_alert(finding, now, wall)
                 self._tell_changes(finding.changes, now)
-            else:
+            elif isinstance(finding, Change):
                 self._tell_changes((finding,), now)
+            else:
+                self.tell_compromise(finding.as_json())
 
     def take_changes(self, changes: Sequence[Change], now: float) -> None:
         """Hand on what an operator or the passing of time changed."""
@@ -236,6 +240,17 @@ class Hub:
             self.watchers.publish(event)
         self._line("alert: %s %s (%s, %s): %s", alert.address, alert.scenario, alert.kind,
                    alert.proof.value, verdict.why)  # fmt: skip
+
+    def tell_compromise(self, document: Mapping[str, Any]) -> None:
+        """Tell that an account was taken over, or what became of its calls (``Compromise.as_json``)."""
+        self._compromised[document["id"]] = document
+        if self.watchers:
+            self.watchers.publish({"event": "compromised", **document})
+        who = f"{document['account']}@{document['realm']}"
+        if document["kind"] == "found":
+            _log.warning("compromised: account %s: %s", who, document["reason"])
+        else:
+            _log.warning("compromised: account %s: %d calls", who, document["calls_total"])
 
     def _keep(self, document: Mapping[str, Any]) -> None:
         if len(self._documents) == UNSAVED_ALERTS:

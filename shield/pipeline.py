@@ -23,10 +23,11 @@ from shield.capture.decoder import Decoder
 from shield.capture.settings import CaptureSettings
 from shield.capture.source import Frame
 from shield.detect.alert import Alert, Proof
+from shield.detect.compromise import Compromise
 from shield.detect.engine import Engine
 from shield.detect.rule import Rule
 from shield.detect.settings import DetectSettings
-from shield.errors import ConfigError, InputError, RemoteError
+from shield.errors import InputError, RemoteError
 from shield.net import Datagram, Network, unpack
 from shield.sip.event import Kind, SipEvent
 from shield.sip.message import Request, parse_message
@@ -61,7 +62,7 @@ class Verdict:
     """The last word about an alert that was told before."""
 
 
-Finding = Verdict | Change
+Finding = Verdict | Change | Compromise
 Follower = Callable[[SipEvent, float], None]
 """Called with each event of a readable message, and node time."""
 
@@ -75,6 +76,8 @@ class PipelineStats:
     responses: int = 0
     alerts: int = 0
     bans: int = 0
+    compromised: int = 0
+    """Accounts whose password somebody found out."""
     errors: Counter[str] = field(default_factory=Counter)
     """Messages that could not be read or break RFC 3261, by reason."""
 
@@ -92,6 +95,7 @@ class PipelineStats:
             "responses": self.responses,
             "alerts": self.alerts,
             "bans": self.bans,
+            "compromised": self.compromised,
             "errors": dict(self.errors),
         }
 
@@ -115,9 +119,12 @@ class Pipeline:
         self.allowlist = allowlist
         self.origin = origin
         self.stats = PipelineStats()
-        self.servers = Servers(_servers(detect, local), learn=detect.learn_servers)
+        self.servers = Servers(detect.addresses().union(local), learn=detect.learn_servers)
         self.tracker = Tracker(self.servers)
-        self.engine = Engine(rules, detect, self.servers)
+        self.engine = Engine(rules, detect, self.servers, self.tracker.dialogs)
+        compromises = self.engine.compromises
+        compromises.origin, compromises.banned = origin, blocklist.guard.covers
+        self.tracker.on_unread = compromises.unread
         self.policy = Policy(policy, allowlist, origin, self.engine.together.clean)
         self.decoder = Decoder(capture, blocklist.guard)
         self._alerted: RecentMap[bytes, deque[Verdict]] = RecentMap(MAX_ALERTED, 86_400.0)
@@ -138,6 +145,7 @@ class Pipeline:
                 self._ticked(time, at, findings)
             for datagram in decode(frame):
                 take(datagram, at, findings)
+        self._compromised(findings)
         return findings
 
     def tick(self, now: float, event_time: float | None = None) -> list[Finding]:
@@ -147,6 +155,7 @@ class Pipeline:
             self._ticked(event_time, now, findings)
         else:
             findings += self.blocklist.expire(now)
+        self._compromised(findings)
         return findings
 
     def judge(self, alerts: Sequence[Alert], now: float) -> list[Finding]:
@@ -166,7 +175,17 @@ class Pipeline:
         later = self._time + self.policy.settings.hold_time
         for ruling in self.policy.tick(later, at, self.engine.trusted, self._ringing_now):
             self._rule(ruling, at, findings)
+        self.engine.compromises.follower.finish()
+        self._compromised(findings)
         return findings
+
+    def _compromised(self, findings: list[Finding]) -> None:
+        """Take what was found about accounts; once for many frames, since it is rare."""
+        found = self.engine.compromises.found
+        if found:
+            self.stats.compromised += sum(one.kind == "found" for one in found)
+            findings += found
+            found.clear()
 
     def _ringing_now(self, source: bytes, _later: float) -> bool:
         """At the end of a capture: whether a call of the source rang when it ended."""
@@ -183,7 +202,7 @@ class Pipeline:
 
         Raises ConfigError, and changes nothing, when a server is no address.
         """
-        servers = _servers(detect, local)
+        servers = detect.addresses().union(local)
         fresh = servers - self.servers.known
         self.servers.use(servers, learn=detect.learn_servers)
         self.engine.use_settings(detect)
@@ -319,17 +338,3 @@ class Pipeline:
                 kept.remove(before)
                 break
         kept.append(verdict)
-
-
-def _servers(detect: DetectSettings, local: Iterable[bytes]) -> frozenset[bytes]:
-    """Addresses that are never judged; raises ConfigError naming a wrong one."""
-    found = set(local)
-    for text in detect.servers:
-        try:
-            network = Network.parse(text)
-        except InputError as error:
-            raise ConfigError(f"detect.servers: {error}") from None
-        if not network.is_host:
-            raise ConfigError(f"detect.servers: {text}: give single addresses")
-        found.add(network.address)
-    return frozenset(found)

@@ -12,7 +12,8 @@ from typing import Any
 
 from shield.blocklist.decision import ChangeKind
 from shield.capture.pcap import PcapSource
-from shield.pipeline import Pipeline, Verdict
+from shield.detect.compromise import Compromise
+from shield.pipeline import Finding, Pipeline, Verdict
 
 __all__ = ["FileReport", "replay_file"]
 
@@ -31,6 +32,8 @@ class FileReport:
     """Every alert with the last word about it."""
     decisions: list[Verdict] = field(default_factory=list)
     """Verdicts that banned a value which was not banned before."""
+    compromised: dict[str, Compromise] = field(default_factory=dict)
+    """Accounts that were taken over, by the id of the report: how each stood at the end."""
     error: str | None = None
     """Why reading stopped before the end of the file."""
 
@@ -45,6 +48,7 @@ class FileReport:
             "error": self.error,
             "alerts": [{**found.alert.as_json(), "why": found.why} for found in self.alerts],
             "decisions": [_decision_json(found) for found in self.decisions],
+            "compromised": [found.as_json() for found in self.compromised.values()],
         }
 
 
@@ -63,16 +67,14 @@ def replay_file(
     try:
         for frames in source.batches():
             for finding in pipeline.feed(frames):
-                if isinstance(finding, Verdict):
-                    _note(report, findings, finding)
+                _note(report, findings, finding)
             done = source.progress() if progress is not None else None
             if progress is not None and done is not None:
                 progress(done)
     finally:
         source.close()
     for finding in pipeline.finish():
-        if isinstance(finding, Verdict):
-            _note(report, findings, finding)
+        _note(report, findings, finding)
     report.alerts = list(findings.values())
     report.packets = pipeline.decoder.stats.frames
     report.messages = pipeline.stats.messages
@@ -82,7 +84,11 @@ def replay_file(
     return report
 
 
-def _note(report: FileReport, findings: dict[tuple[bytes, str, float], Verdict], found: Verdict) -> None:
+def _note(report: FileReport, findings: dict[tuple[bytes, str, float], Verdict], found: Finding) -> None:
+    if isinstance(found, Compromise):
+        report.compromised[found.id] = found
+    if not isinstance(found, Verdict):
+        return
     findings[found.alert.source, found.alert.scenario, found.alert.time] = found
     if any(change.kind is ChangeKind.ADDED for change in found.changes):
         report.decisions.append(found)

@@ -27,6 +27,9 @@ WITHOUT_TEST = {
 """Source files that need no test file, and why."""
 
 TESTED_BY = {
+    "shield/sip/calls.py": "tests/sip/test_dialogs.py",
+    "shield/detect/compromise.py": "tests/detect/test_compromises.py",
+    "shield/detect/following.py": "tests/detect/test_compromises.py",
     "shield/detect/campaigns.py": "tests/detect/test_shape.py",
     "shield/detect/counting.py": "tests/detect/test_engine.py",
     "shield/detect/fits.py": "tests/detect/test_engine.py",

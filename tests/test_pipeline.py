@@ -103,6 +103,7 @@ def test_three_requests_become_a_ban() -> None:
         "responses": 0,
         "alerts": 1,
         "bans": 1,
+        "compromised": 0,
         "errors": {},
     }
 

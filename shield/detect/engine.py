@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from shield.detect.alert import Alert
 from shield.detect.campaigns import Campaigns
+from shield.detect.compromises import Compromises
 from shield.detect.counters import MAX_COUNTERS, forgive, opened, real
 from shield.detect.counting import COUNTERS, counted_alone, full_tier, is_due, is_quiet
 from shield.detect.evidence import EvidenceStore
@@ -25,6 +26,7 @@ from shield.detect.settings import DetectSettings
 from shield.detect.sources import SourceRecord, Sources
 from shield.detect.together import Together
 from shield.detect.window import Counter as Counting
+from shield.sip.dialogs import Dialogs
 from shield.sip.event import Kind, SipEvent
 from shield.sip.message import METHODS
 from shield.sip.servers import Servers
@@ -54,7 +56,10 @@ class EngineStats:
 class Engine:
     """Detection for one node; see the module's docstring."""
 
-    def __init__(self, rules: Sequence[Rule], settings: DetectSettings, servers: Servers) -> None:
+    def __init__(
+        self, rules: Sequence[Rule], settings: DetectSettings, servers: Servers,
+        dialogs: Dialogs | None = None,
+    ) -> None:  # fmt: skip
         self.servers = servers
         self.sources = Sources(settings.max_sources)
         self.evidence = EvidenceStore()
@@ -62,6 +67,7 @@ class Engine:
         self.neighbours = Neighbours()
         self.campaigns = Campaigns()
         self.together = Together(self.sources, self.evidence, self.neighbours, servers)
+        self.compromises = Compromises(Dialogs() if dialogs is None else dialogs)
         self.pool: Pool | None = None
         """What the nodes of a cluster count together; None while this node is alone."""
         self.rules: tuple[Rule, ...] = tuple(rules)
@@ -146,6 +152,7 @@ class Engine:
         for alert in alerts:
             self.stats.alerts += 1
             self.stats.by_rule[alert.scenario] += 1
+            self.compromises.accused(alert)
             if alert.campaign:
                 linked = self.campaigns.accused(alert.campaign.encode(), alert.source)
                 more = ("campaign_sources", str(linked))
@@ -168,8 +175,12 @@ class Engine:
         if kind is Kind.REFUSED:
             if not event.repeat and event.auth is not None:
                 record.guessed_at(hash(event.auth[0]))
+                self.compromises.refused(event)
         elif kind in _GOOD:
-            account = hash(event.auth[0]) if event.auth is not None else None
+            account = None
+            if event.auth is not None:
+                account = hash(event.auth[0])
+                self.compromises.accepted(event, record, self.trust_time)
             record.succeeded(event.time, self.trust_time, account)
             self.neighbours.good(event.client)
             self._forgive(event, record)
@@ -203,6 +214,7 @@ class Engine:
         self.evidence.tick(time)
         self.together.crowds.tick(time)
         self.campaigns.tick(time)
+        self.compromises.tick(time)
         self.neighbours.tick(time, GOOD_TIME * self.trust_time)
         if self.pool is not None:
             self.pool.tick(time)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shield.errors import ConfigError
+from shield.errors import ConfigError, InputError
+from shield.net import Network
 
 __all__ = ["DetectSettings", "EvidenceSettings"]
 
@@ -28,6 +29,19 @@ class DetectSettings:
     """Client addresses remembered at most; the longest silent one without history goes first."""
     trust_time: float = 43_200.0
     """Seconds for which one accepted login or answered call keeps a source trusted."""
+
+    def addresses(self) -> frozenset[bytes]:
+        """Packed ``servers``; raises ConfigError naming a wrong one."""
+        found = set()
+        for text in self.servers:
+            try:
+                network = Network.parse(text)
+            except InputError as error:
+                raise ConfigError(f"detect.servers: {error}") from None
+            if not network.is_host:
+                raise ConfigError(f"detect.servers: {text}: give single addresses")
+            found.add(network.address)
+        return frozenset(found)
 
 
 @dataclass(frozen=True, slots=True)

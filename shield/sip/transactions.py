@@ -11,11 +11,12 @@ Sans-IO: messages and event time go in, SipEvents come out.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from shield.errors import InputError, RemoteError
 from shield.net import Datagram, pack
+from shield.sip.dialogs import Dialogs
 from shield.sip.event import NONCE, TO_TAG, Kind, SipEvent
 from shield.sip.grammar import split_values
 from shield.sip.headers import fast_auth, fast_branch, fast_tag, parse_via
@@ -49,6 +50,8 @@ NONCE_FRESH = 30.0
 """A nonce older than this may have expired at the server: its refusal is no wrong password."""
 _SHARED = b""
 _REQUEST, _ANSWER = Kind.REQUEST, Kind.ANSWER  # a member of an enum is no plain attribute
+_OF_CALLS = frozenset({b"INVITE", b"ACK", b"BYE"})
+"""What makes and ends calls; of CANCEL the 487 to its INVITE tells what it did."""
 _ANSWER_CODES_AFTER_LOGIN = frozenset({408, 480, 486, 487, 600, 603})
 """A call with credentials that ends so was let through to its callee."""
 
@@ -71,6 +74,9 @@ class Tracker:
     def __init__(self, servers: Servers) -> None:
         self.servers = servers
         self.stats = TrackerStats()
+        self.dialogs = Dialogs(servers.known)
+        self.on_unread: Callable[[Datagram, Response], None] = lambda _datagram, _response: None
+        """Takes responses whose request was not seen."""
         self._pending: RecentMap[tuple[bytes, bytes, bytes, bytes], SipEvent] = RecentMap(
             MAX_TRANSACTIONS, TRANSACTION_TIME
         )
@@ -93,7 +99,8 @@ class Tracker:
         their tries get each try looked at by a stateless server.
         """
         event = SipEvent(_REQUEST, datagram, request)
-        if request.method == b"ACK":
+        of_calls = request.method in _OF_CALLS
+        if of_calls and request.method == b"ACK":
             return self._ack(event)
         key = (event.client, request.call_id, request.cseq.lstrip(b"0"), request.branch)
         pending = self._pending
@@ -106,6 +113,8 @@ class Tracker:
             self._credentials(event, request)
         if request.vias and event.client not in self.servers.known:
             self._relay(event, request)
+        if of_calls:
+            self.dialogs.request(event)
         return event
 
     def response(self, datagram: Datagram, response: Response) -> SipEvent | None:
@@ -116,13 +125,13 @@ class Tracker:
         pending = self._pending
         event = pending.young.get(key) or pending.old.get(key)
         if event is None or event.server != datagram[1]:
-            self._unpaired(event)
+            self._unpaired(event, datagram, response)
             return None
         status = response.status
         if status < 200:
             return self._provisional(event, response, datagram.time)
         if event.status:
-            self._challenged_again(event, response, datagram.time)
+            self._answered_again(event, response, datagram.time)
             return None
         event.status = status
         known = self.servers.known
@@ -136,6 +145,7 @@ class Tracker:
         """Let event time pass; gives ABANDONED events for challenges that nobody took up."""
         for table in (self._pending, self._logins, self._answered, self._nonces, self._tags):
             table.tick(time)
+        self.dialogs.tick(time)
         events: list[SipEvent] = []
         queue = self._challenges
         while queue and queue[0][0] <= time:
@@ -163,23 +173,28 @@ class Tracker:
         if login is not None and login.waiting.pop(user, None) is not None:
             self.stats.unwatched_challenges += 1
 
-    def _unpaired(self, event: SipEvent | None) -> None:
+    def _unpaired(self, event: SipEvent | None, datagram: Datagram, response: Response) -> None:
         if event is None:
             self.stats.unmatched_responses += 1
+            self.on_unread(datagram, response)
         else:
             self.stats.stray_responses += 1
 
     def _provisional(self, event: SipEvent, response: Response, time: float) -> SipEvent | None:
-        if response.status > 100 and event.auth is None and event.method == b"INVITE":
-            return event.then(Kind.PROGRESS, time, response, response.status)
+        if response.status > 100 and event.method == b"INVITE":
+            self.dialogs.progress(event, response, time)
+            if event.auth is None:
+                return event.then(Kind.PROGRESS, time, response, response.status)
         return None
 
     def _final(self, event: SipEvent, response: Response, time: float) -> SipEvent:
         status, invite = response.status, event.method == b"INVITE"
-        if invite and status < 300:
+        if invite:
             tag = fast_tag(response.to) or b""
-            self._answered.put((event.client, response.call_id), tag)
-            self._remember_tag(tag, event.client)
+            self.dialogs.final(event, response, time, tag)
+            if status < 300:
+                self._answered.put((event.client, response.call_id), tag)
+                self._remember_tag(tag, event.client)
         if event.auth is None:
             return event.then(_ANSWER, time, response, status)
         if status < 300 or (invite and status in _ANSWER_CODES_AFTER_LOGIN):
@@ -208,9 +223,14 @@ class Tracker:
         given_up = login.wait(event, deadline)
         return self._abandoned(given_up, time) if given_up is not None else None
 
-    def _challenged_again(self, event: SipEvent, response: Response, time: float) -> None:
-        """Take a challenge of a retransmission: the client has a nonce, and as long again to answer."""
+    def _answered_again(self, event: SipEvent, response: Response, time: float) -> None:
+        """Take a challenge of a retransmission: the client has a nonce, and as long again to answer.
+
+        A second 2xx of an INVITE is another fork that was answered (RFC 3261 section 13.2.2.4).
+        """
         if response.status not in (401, 407):
+            if response.status < 300 and event.method == b"INVITE":
+                self.dialogs.final(event, response, time, fast_tag(response.to) or b"")
             return
         nonces, realms = self._read_challenges(event, response.auth)
         login = self._logins.get((event.client, response.call_id))
