@@ -113,7 +113,7 @@ def test_capabilities(shield: Any, daemon: Any) -> None:
     assert wide[1].split() == ["blocklist", "12,345", "9", "0", "7,000,000", "5", "2", "synced"]
     assert json.loads(shield("cluster", "capabilities", "-o", "json").stdout) == rows
     plain = shield("cluster", "capabilities", "-o", "plain").stdout
-    assert plain.startswith("blocklist\t12345\t9\t0\tsynced\ttrue\t7000000\t5\t2\t")
+    assert plain.startswith("blocklist\t12345\t9\t0\tsynced\tTrue\t7000000\t5\t2\t")
     rows[0]["enabled"] = False
     assert shield("cluster", "capabilities").stdout.splitlines()[1].endswith("disabled")
     daemon.answers["cluster.capabilities"] = []
