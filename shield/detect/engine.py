@@ -17,13 +17,15 @@ from shield.detect.counters import MAX_COUNTERS, forgive, opened, real
 from shield.detect.counting import COUNTERS, counted_alone, full_tier, is_due, is_quiet
 from shield.detect.evidence import EvidenceStore
 from shield.detect.fits import fits, key_of
+from shield.detect.mark import Mark
 from shield.detect.plan import Plan, make_plan
 from shield.detect.pool import Pool
 from shield.detect.prefixes import Neighbours
 from shield.detect.report import PROGRESS_TIME, QUIET_TIME, make_alert, note
-from shield.detect.rule import Mark, Rule
+from shield.detect.rule import Rule
 from shield.detect.settings import DetectSettings
 from shield.detect.sources import SourceRecord, Sources
+from shield.detect.suspects import Suspects
 from shield.detect.together import Together
 from shield.detect.window import Counter as Counting
 from shield.sip.dialogs import Dialogs
@@ -66,6 +68,7 @@ class Engine:
         self.stats = EngineStats()
         self.neighbours = Neighbours()
         self.campaigns = Campaigns()
+        self.suspects = Suspects(self.evidence)
         self.together = Together(self.sources, self.evidence, self.neighbours, servers)
         self.compromises = Compromises(Dialogs() if dialogs is None else dialogs)
         self.pool: Pool | None = None
@@ -135,10 +138,10 @@ class Engine:
         if not rules:
             return NOTHING
         alerts: Sequence[Alert] = NOTHING
-        # Who was accused a moment ago needs no crowd to be found; and an attacker sends much.
+        # Who was accused a moment ago needs no crowd and no small marks; and an attacker sends much.
         accused = time < record.accused
         for rule in rules:
-            if accused and not rule.by_client:
+            if accused and (rule.weighs or not rule.by_client):
                 continue
             found = self._judge(rule, event, record)
             if found:
@@ -215,6 +218,7 @@ class Engine:
         self.together.crowds.tick(time)
         self.campaigns.tick(time)
         self.compromises.tick(time)
+        self.suspects.tick(time)
         self.neighbours.tick(time, GOOD_TIME * self.trust_time)
         if self.pool is not None:
             self.pool.tick(time)
@@ -225,6 +229,10 @@ class Engine:
         trusted = record.credit > 0.0 and record.trusted(event.time, self.trust_time)
         if not fits(rule, event, self._domains, trusted=trusted):
             return NOTHING
+        if rule.weighs:
+            return self.suspects.judge(
+                rule, event, record, proven=bool(event.proofs & (rule.proof or 7))
+            )
         marks: list[Mark] = []
         if rule.marks:
             weight, marks = rule.scores(event)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
+from shield.detect.oddities import names_of, oddities_of
 from shield.detect.shape import campaign_of
 from shield.errors import ConfigError
 from shield.net import unpack
@@ -138,6 +139,7 @@ FIELDS: dict[str, Field] = {
     "source-port": _number,
     "target": _target,
     "account": _account,
+    "oddity": lambda event: ",".join(names_of(oddities_of(event))).encode() or None,
     "campaign": lambda event: campaign_of(event.request),
 }
 """Field name to its reader."""

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from shield.detect.rule import ALGORITHMS, GROUPS, KINDS, PROOFS
+from shield.detect.habits import HABITS, MOST_TRACES
+from shield.detect.oddities import ODDITIES
+from shield.detect.rule import ALGORITHMS, GROUPS, KINDS, PROOFS, Rule
 
-__all__ = ["KEYS", "Key", "reference"]
+__all__ = ["KEYS", "Key", "marks_of", "marks_reference", "reference"]
 
 
 class Key(NamedTuple):
@@ -38,7 +41,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("kind", _names(KINDS), "`scan`", "Class of behaviour."),
         Key("severity", "1 to 4", "2", "How bad it is; 4 is worst."),
         Key("confidence", "1 to 3", "2", "How sure the sign is; 3 is surest."),
-        Key("score", "1 to 100", "1", "Weight that the marks of one message must reach together."),
+        Key("score", "1 to 100", "1", "Weight that the marks must reach together."),
         Key("mark", "list of tables", "none", "See [weighted signs](#mark-weighted-signs-of-a-tool)."),
     ),
     "match": (
@@ -145,6 +148,46 @@ NOTES = {
     "decision": "A duration is a number of seconds or a text such as "
     '`"90s"`, `"10m"`, `"1h30m"`, `"7d"`.',
 }
+
+MARK_KEYS = (
+    Key("field", "a [field](#fields)", "none", "One [test](#tests) on it stands beside."),
+    Key("oddity", "one of the first table below", "none", "What is odd about the message."),
+    Key("habit", "one of the second table below", "none", "What its source does over several requests."),
+    Key("least", f"2 to {MOST_TRACES}", "2", "So much of the habit is a mark."),
+    Key("weight", "1 to 100", "1", "What it adds to the sum."),
+)
+
+
+def _table(head: str, rows: Iterable[Sequence[object]]) -> list[str]:
+    names = head.split(" | ")
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    return [f"| {head} |", "|" + " --- |" * len(names), *lines]
+
+
+def marks_reference() -> str:
+    """Keys of a mark, oddities and habits as Markdown."""
+    habits = [(f"`{name}`", meaning) for name, (meaning, _) in HABITS.items()]
+    return "\n".join(
+        [
+            *_table("key | takes | default | meaning", [(f"`{key[0]}`", *key[1:]) for key in MARK_KEYS]),
+            "",
+            *_table("oddity | meaning", [(f"`{name}`", text) for name, text in ODDITIES.items()]),
+            "",
+            *_table("habit | what is counted", habits),
+        ]
+    )
+
+
+def marks_of(rule: Rule) -> str:
+    """The marks of a rule with their weights and meanings as Markdown, the heaviest first."""
+    rows = []
+    for mark in sorted(rule.marks, key=lambda mark: -mark.weight):
+        kind, _, name = mark.text.partition(" ")
+        name = name.partition(",")[0]
+        meaning = ODDITIES[name] if mark.oddity else HABITS[name][0] if mark.habit else ""
+        least = f", {mark.least} or more" if mark.habit else ""
+        rows.append((mark.weight, f"{kind} `{name}`{least}", meaning))
+    return "\n".join(_table("weight | mark | meaning", rows))
 
 
 def reference() -> str:

@@ -151,7 +151,7 @@ def _gates_of(rule: Rule) -> list[Condition]:
     for condition in rule.conditions:
         if condition.test is not None and not condition.negate:
             return [condition]
-    if not rule.marks:
+    if not rule.marks or rule.weighs:
         return []
     marks = sorted(rule.marks, key=lambda mark: mark.weight, reverse=True)
     left = sum(mark.weight for mark in marks)
@@ -159,7 +159,7 @@ def _gates_of(rule: Rule) -> list[Condition]:
     for mark in marks:
         if left < rule.score:
             break
-        if mark.condition.negate:
+        if mark.condition is None or mark.condition.negate:
             return []
         gates.append(mark.condition)
         left -= mark.weight

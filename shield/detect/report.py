@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shield.detect.alert import Alert, Evidence, Proof
+from shield.detect.mark import Mark
 from shield.detect.prefixes import PREFIX_BITS
-from shield.detect.rule import Mark, Rule
+from shield.detect.rule import Rule
 from shield.detect.scores import measure, scored
 from shield.detect.shape import campaign_of
 from shield.detect.sources import SourceRecord
@@ -62,7 +63,7 @@ def make_alert(
         fingerprint=rule.fingerprint,
         repeated=(not rule.fingerprint or record.messages >= REPEATED)
         and event.time - record.progress_time > PROGRESS_TIME,
-        marks=tuple((mark.condition.text, mark.weight) for mark in marks),
+        marks=tuple((mark.text, mark.weight) for mark in marks),
         length=length,
         details=_details(rule, event),
         evidence=evidence,
@@ -74,7 +75,7 @@ def note(rule: Rule, event: SipEvent, marks: Sequence[Mark]) -> str:
     text = rule.name
     if event.status:
         text += f"; {_KIND_NAMES[event.kind]} {event.status}"
-    return "; ".join((text, *(mark.condition.text for mark in marks))) if marks else text
+    return "; ".join((text, *(mark.text for mark in marks))) if marks else text
 
 
 def _details(rule: Rule, event: SipEvent) -> tuple[tuple[str, str], ...]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from shield.detect.counters import rule_key
 from shield.detect.fields import FIELDS, Field, field
+from shield.detect.mark import Mark, parse_marks
 from shield.detect.match import Condition, condition
 from shield.detect.prefixes import PREFIX_BITS, prefix
 from shield.detect.table import Table
@@ -23,7 +24,7 @@ from shield.errors import ConfigError, InputError
 from shield.net import Network
 from shield.sip.event import NONCE, TCP, TO_TAG, Kind, SipEvent
 
-__all__ = ["KINDS", "Mark", "Rule", "parse_rule"]
+__all__ = ["KINDS", "Rule", "parse_rule"]
 
 KINDS = ("scan", "enum", "bruteforce", "flood", "tollfraud", "fuzz", "relay", "identity")
 """Classes of behaviour."""
@@ -50,14 +51,6 @@ MAX_EACH = 16
 """Who has done more than that alone is found by a rule that counts by client."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A sign of a tool and what it weighs."""
-
-    condition: Condition
-    weight: int
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
     """A checked rule; field meanings as in docs/rules.md."""
@@ -81,6 +74,10 @@ class Rule:
     """Requests of the source in the last minute that it takes; 0 for any."""
     conditions: tuple[Condition, ...]
     marks: tuple[Mark, ...]
+    tested: tuple[Mark, ...]
+    """Those of the marks that are tests on a field."""
+    weighs: bool
+    """Others are oddities or habits: see ``shield.detect.suspects``."""
     score: int
     group: tuple[str, ...]
     key: int
@@ -118,7 +115,7 @@ class Rule:
     @property
     def fingerprint(self) -> bool:
         """Whether one message is enough."""
-        return self.max_retry == 1 and Kind.REQUEST in self.events and not self.rate
+        return self.max_retry == 1 and (Kind.REQUEST in self.events or self.weighs) and not self.rate
 
     def as_json(self) -> dict[str, Any]:
         """What is told of a rule in lists."""
@@ -139,7 +136,7 @@ class Rule:
         """Sum of the weights of the marks that an event shows, and these marks."""
         weight, found = 0, []
         for mark in self.marks:
-            if mark.condition.holds(event):
+            if mark.shown(event, 0):
                 weight += mark.weight
                 found.append(mark)
         return weight, found
@@ -162,6 +159,9 @@ def parse_rule(data: Mapping[str, Any], name: str, path: str) -> Rule:
     algorithm = count.words("algorithm", ("window",), ALGORITHMS)[0]
     if algorithm != "window" and ("client" not in group or distinct_name or tiers):
         problems.append(f"{count.where}.algorithm: {algorithm} takes no distinct, no tiers, one client")
+    marks = parse_marks(top)
+    tested = tuple(mark for mark in marks if mark.condition is not None)
+    weighs = len(tested) < len(marks)
     rule = Rule(
         name=name,
         path=path,
@@ -183,7 +183,9 @@ def parse_rule(data: Mapping[str, Any], name: str, path: str) -> Rule:
         exempt_networks=_networks(exempt),
         exempt=_conditions(exempt),
         exempts=bool(exempts),
-        marks=_marks(top),
+        marks=marks,
+        tested=tested,
+        weighs=weighs,
         score=top.number("score", 1, 1, 100),
         group=group,
         key=rule_key(name),
@@ -208,6 +210,10 @@ def parse_rule(data: Mapping[str, Any], name: str, path: str) -> Rule:
     )
     if rule.by_client and (rule.sources > 1 or rule.each > 1):
         problems.append(f"{require.where}: sources and each are for rules that do not count by client")
+    if weighs and (rule.group != ("client",) or distinct_name or rule.max_retry > 1):
+        problems.append(
+            f"{count.where}: marks of oddities and habits take no group, distinct, max_retry"
+        )
     if not rule.description:
         problems.append(f"{path}.description: missing")
     for table in (match, exempt, count, require, decision, top):
@@ -304,15 +310,4 @@ def _conditions(match: Table) -> tuple[Condition, ...]:
             made = match.compile(condition, kind + name, test, where)
             if made is not None:
                 found.append(made)
-    return tuple(found)
-
-
-def _marks(top: Table) -> tuple[Mark, ...]:
-    found: list[Mark] = []
-    for number, item in enumerate(top.take("mark", list, []), start=1):
-        mark = Table(item if isinstance(item, dict) else {}, f"{top.where}.mark[{number}]", top.problems)
-        weight, name = mark.number("weight", 1, 1, 100), mark.take("field", str, "")
-        made = mark.compile(condition, name, mark.rest(), mark.where)
-        if made is not None:
-            found.append(Mark(made, weight))
     return tuple(found)

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from shield.detect.counters import KEY_BITS, opened, real
-from shield.detect.rule import Mark, Rule
+from shield.detect.mark import Mark
+from shield.detect.rule import Rule
 from shield.detect.sources import SourceRecord
 from shield.durations import format_duration
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 import re
 from hashlib import blake2b
 
-from shield.sip.message import Request
+from shield.sip.message import Request, usual_name
 
-__all__ = ["campaign_of", "shape"]
+__all__ = ["campaign_of", "order", "shape"]
 
 MAX_LINES = 64
 """Header lines that are looked at; far more than a phone writes."""
@@ -54,10 +54,19 @@ def _call_id(value: bytes) -> bytes:
     return _word(local) + (b"@address" if _address.match(host) else b"@name")
 
 
+def _names(request: Request) -> list[bytes]:
+    """Names of the header fields in order, with colon and blanks as they are written."""
+    names = _line.findall(b"\n" + request.head.partition(b"\n")[2])[:MAX_LINES]
+    return [name for name in names if name.rstrip(b" \t:").lower() not in _LOGIN]
+
+
+def order(request: Request) -> tuple[bytes, ...]:
+    """Which header fields follow each other, however spelt: some phones shorten long messages."""
+    return tuple(usual_name(name.rstrip(b" \t:")) for name in _names(request))
+
+
 def shape(request: Request) -> bytes:
     """Everything that the campaign is made of, as text."""
-    names = _line.findall(b"\n" + request.head.partition(b"\n")[2])[:MAX_LINES]
-    order = b"".join(name for name in names if name.rstrip(b" \t:").lower() not in _LOGIN)
     branch = request.branch
     cookie = branch.startswith(b"z9hG4bK")
     contact = request.get(b"Contact") or b""
@@ -67,7 +76,7 @@ def shape(request: Request) -> bytes:
         tag = found[1] if found else b""
     return b"|".join(
         (
-            order,
+            b"".join(_names(request)),
             _word(tag),
             (b"cookie" if cookie else b"none") + _word(branch[7:] if cookie else branch),
             _call_id(request.call_id),

@@ -68,6 +68,11 @@ class Table:
                 return default
         return words
 
+    def choice(self, key: str, allowed: tuple[str, ...]) -> str:
+        """Take one of the ``allowed`` texts; empty when the key is missing."""
+        words = self.words(key, (), allowed) if key in self._left else ()
+        return words[0] if words else ""
+
     def table(self, key: str) -> Table:
         """Take a table inside this one."""
         return Table(

@@ -14,9 +14,10 @@ from dataclasses import replace
 from shield.detect.alert import Alert, Proof
 from shield.detect.crowd import Crowd, Crowds, Member
 from shield.detect.evidence import EvidenceStore
+from shield.detect.mark import Mark
 from shield.detect.prefixes import Neighbours, prefix
 from shield.detect.report import PROGRESS_TIME, QUIET_TIME, crowd_details, make_alert
-from shield.detect.rule import Mark, Rule
+from shield.detect.rule import Rule
 from shield.detect.sources import SourceRecord, Sources
 from shield.sip.event import SipEvent, proof_names
 from shield.sip.servers import Servers

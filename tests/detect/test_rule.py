@@ -148,7 +148,7 @@ def test_marks_add_up() -> None:
     event = SipEvent(Kind.REQUEST, datagram(payload), read_request(payload))
     score, marks = rule.scores(event)
     assert score == 3
-    assert [mark.condition.text for mark in marks] == ["user-agent set ['phone/1']", "call-id prefix c"]
+    assert [mark.text for mark in marks] == ["user-agent set ['phone/1']", "call-id prefix c"]
 
 
 @pytest.mark.parametrize(
