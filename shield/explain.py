@@ -25,7 +25,13 @@ def explain(pipeline: Pipeline, address: bytes, now: float) -> dict[str, Any]:
             # While it is banned its packets are counted and not read.
             "last_seen": max(record.last_seen, blocklist.guard.last_hit(address) or 0.0),
             "messages": record.messages,
-            "scores": standing(engine.rules, record, time, trusted=trusted),
+            "scores": standing(
+                engine.rules,
+                record,
+                time,
+                trusted=trusted,
+                shown=engine.suspects.standing(engine.rules, address, time),
+            ),
             "trusted": trusted,
             "trust": round(record.trust(time, engine.trust_time), 2),
             "refused_passwords": record.refused,

@@ -107,6 +107,8 @@ def _facts(answer: Answer) -> Iterable[str]:
         yield ", ".join(known)
     for row in list(source.get("scores") or ())[:_SHORT]:
         yield f"counts for {row.get('scenario')}: {_score(row)}"
+        for mark in row.get("marks") or ():
+            yield f"  {mark.get('weight')}: {mark.get('mark')}"
     if explained.get("skipped"):
         yield f"{explained['skipped']:,} packets skipped since it was banned"
 

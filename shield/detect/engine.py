@@ -21,7 +21,7 @@ from shield.detect.mark import Mark
 from shield.detect.plan import Plan, make_plan
 from shield.detect.pool import Pool
 from shield.detect.prefixes import Neighbours
-from shield.detect.report import PROGRESS_TIME, QUIET_TIME, make_alert, note
+from shield.detect.report import PROGRESS_TIME, QUIET_TIME, REPEATED, make_alert, note
 from shield.detect.rule import Rule
 from shield.detect.settings import DetectSettings
 from shield.detect.sources import SourceRecord, Sources
@@ -141,7 +141,7 @@ class Engine:
         # Who was accused a moment ago needs no crowd and no small marks; and an attacker sends much.
         accused = time < record.accused
         for rule in rules:
-            if accused and (rule.weighs or not rule.by_client):
+            if accused and (not rule.by_client or (rule.weighs and record.messages > REPEATED)):
                 continue
             found = self._judge(rule, event, record)
             if found:

@@ -57,6 +57,8 @@ def parse_marks(top: Table) -> tuple[Mark, ...]:
 def _mark(table: Table) -> Mark | None:
     weight = table.number("weight", 1, 1, 100)
     oddity, name = table.choice("oddity", tuple(ODDITIES)), table.choice("habit", tuple(HABITS))
+    if oddity and name:
+        table.problems.append(f"{table.where}: oddity or habit, not both")
     if oddity:
         table.end()
         return Mark(f"oddity {oddity}", weight, oddity=oddity_bit(oddity))

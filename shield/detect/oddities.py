@@ -138,9 +138,9 @@ def oddities_of(event: SipEvent) -> int:
     )
     if request.method == b"INVITE":
         bits |= _session(request)
-    agent = request.agent
-    if bits & _UNSOUND and agent is not None and PRODUCTS.search(agent[:MAX_HOST]):
-        bits |= _BITS["false-agent"]
+    if bits & _UNSOUND and request.agent is not None and PRODUCTS.search(request.agent[:MAX_HOST]):
+        # Two names say nothing: which of them a reader takes differs.
+        bits |= _BITS["false-agent"] * (len(request.all(b"User-Agent")) == 1)
     return bits
 
 
@@ -171,7 +171,8 @@ def _way(event: SipEvent, request: Request, contact: bytes | None) -> int:
     bits, via = 0, request.via
     source = unpack(event.client).encode()
     host = source
-    if not via.startswith(b"SIP/2.0/UDP %b:%d;" % (source, event.client_port)):
+    written = source if len(event.client) == 4 else b"[%b]" % source
+    if not via.startswith(b"SIP/2.0/UDP %b:%d;" % (written, event.client_port)):
         host, port = _via(via)
         if host != source:
             kind = _kind(host[:MAX_HOST])

@@ -45,9 +45,17 @@ def scored(
 
 
 def standing(
-    rules: Sequence[Rule], record: SourceRecord, time: float, *, trusted: bool
+    rules: Sequence[Rule],
+    record: SourceRecord,
+    time: float,
+    *,
+    trusted: bool,
+    shown: Sequence[tuple[Rule, Sequence[Mark]]] = (),
 ) -> list[dict[str, Any]]:
-    """What every counting rule has against a source now, the nearest to its limit first."""
+    """What every counting rule has against a source now, the nearest to its limit first.
+
+    ``shown``: rules that weigh, with the marks that the source has shown so far.
+    """
     named = {rule.key: rule for rule in rules if rule.max_retry > 1}
     found: dict[str, dict[str, Any]] = {}
     for key, held in opened(record.counters).items():
@@ -67,4 +75,12 @@ def standing(
                     "limit": limit,
                     "measure": measure(rule, find_time),
                 }
+    for rule, marks in shown:
+        found[rule.name] = {
+            "scenario": rule.name,
+            "score": sum(mark.weight for mark in marks),
+            "limit": rule.score,
+            "measure": measure(rule),
+            "marks": [{"mark": mark.text, "weight": mark.weight} for mark in marks],
+        }
     return sorted(found.values(), key=lambda row: row["score"] / row["limit"], reverse=True)
