@@ -36,6 +36,7 @@ from shield.durations import parse_duration
 from shield.errors import ConfigError, InputError
 from shield.firewall.settings import FirewallSettings
 from shield.location.settings import LocationSettings
+from shield.redirect.settings import RedirectSettings
 
 __all__ = ["DEFAULT_PATH", "Mode", "NodeSettings", "Settings", "files", "load"]
 
@@ -92,6 +93,7 @@ class Settings:
     sharing: SharingSettings = field(default_factory=SharingSettings)
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     location: LocationSettings = field(default_factory=LocationSettings)
+    redirect: RedirectSettings = field(default_factory=RedirectSettings)
     firewall: FirewallSettings = field(default_factory=FirewallSettings)
     control: ControlSettings = field(default_factory=ControlSettings)
 

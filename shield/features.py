@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from secrets import token_bytes
 from typing import Any
 
 from shield.clustering import Feature
@@ -10,6 +11,9 @@ from shield.config import Settings
 from shield.control.commands import Actor
 from shield.errors import InputError
 from shield.pipeline import Follower
+from shield.redirect.responder import Finder, Responder
+from shield.redirect.server import RedirectServer
+from shield.sip.servers import Servers
 from shield.users import Users
 
 __all__ = ["Features"]
@@ -18,7 +22,7 @@ Handler = Callable[[dict[str, Any], Actor], Any]
 
 
 class Features:
-    """Made with the node; ``node`` is its name in the cluster."""
+    """Made with the node; ``node`` is its name in the cluster, ``servers`` are our own."""
 
     def __init__(
         self,
@@ -27,10 +31,16 @@ class Features:
         *,
         wall: Callable[[], float],
         clock: Callable[[], float],
+        servers: Servers,
     ) -> None:
         self.users: Users | None = None
         if settings.location.track:
             self.users = Users(settings.location, node, wall=wall, clock=clock)
+        finders: list[Finder] = [] if self.users is None else [self.users.find]
+        self.redirect: RedirectServer | None = None
+        if settings.redirect.listen:
+            responder = Responder(settings.redirect, finders, salt=token_bytes(32), ours=servers.is_ours)
+            self.redirect = RedirectServer(responder)
         self.all: tuple[Feature, ...] = () if self.users is None else (self.users,)
         self.followers: tuple[Follower, ...] = () if self.users is None else (self.users.observe,)
         self.commands: dict[str, Handler] = {
@@ -39,6 +49,16 @@ class Features:
         if self.users is not None:
             self.commands |= self.users.commands
 
+    async def start(self) -> None:
+        """Listen for whoever asks; raises SystemFailure when an address cannot be had."""
+        if self.redirect is not None:
+            await self.redirect.start()
+
+    async def close(self) -> None:
+        """Listen no more."""
+        if self.redirect is not None:
+            await self.redirect.close()
+
     def tick(self, now: float) -> None:
         """Let time pass."""
         if self.users is not None:
@@ -46,7 +66,12 @@ class Features:
 
     def stats(self) -> dict[str, Any]:
         """Counters of each that is on."""
-        return {} if self.users is None else {"location": self.users.directory.as_json()}
+        found: dict[str, Any] = {}
+        if self.users is not None:
+            found["location"] = self.users.directory.as_json()
+        if self.redirect is not None:
+            found["redirect"] = self.redirect.responder.as_json()
+        return found
 
 
 def _off(key: str) -> Handler:

@@ -131,7 +131,9 @@ class Node:
         self.hub.wake = self._work.set
         restored = blocklist.restore(saved.decisions, now)
         sharing.restore(journal.load_shared(wall), now)
-        self.features = Features(settings, seal.name, wall=time.time, clock=_now)
+        self.features = Features(
+            settings, seal.name, wall=time.time, clock=_now, servers=pipeline.servers
+        )
         pipeline.followers = self.features.followers
         self.clustering = Clustering(
             settings.cluster, self.hub, sharing, software(), own_addresses, _now,
@@ -164,6 +166,7 @@ class Node:
         loop = asyncio.get_running_loop()
         with self._open:
             await self.control.start()  # first: a second node must find out before it touches the kernel
+            await self.features.start()
             self._adopt()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stop.set)
@@ -174,6 +177,7 @@ class Node:
             finally:
                 loop.remove_reader(self.source.fileno())
                 await self.control.close()
+                await self.features.close()
                 try:
                     await self.clustering.close()
                 finally:

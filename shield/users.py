@@ -13,6 +13,7 @@ from shield.errors import InputError, RemoteError
 from shield.location.directory import CAPABILITY, Place, UserDirectory, location_limits
 from shield.location.registration import aor_of
 from shield.location.settings import LocationSettings
+from shield.redirect.responder import Target
 from shield.sip.uri import unescape
 
 __all__ = ["Users"]
@@ -67,6 +68,16 @@ class Users:
         """Let time pass while this node is in no cluster, which does it otherwise."""
         if self._cluster is None:
             self.directory.replica.tick(now)
+
+    def find(self, aor: bytes, now: float) -> Target | None:
+        """Where proxies find a user. A domain where nobody is registered may be the proxy's address."""
+        places = self.directory.whereis(aor, now)
+        if not places:
+            places = self.directory.whereis(aor.rpartition(b"@")[0], now)
+            places = places if len(places) == 1 else []
+        if not places:
+            return None
+        return Target(places[0].registration.server, places[0].registration.transport)
 
     # --- commands ---------------------------------------------------------------------------
 

@@ -11,13 +11,14 @@ from shield.control.commands import Actor
 from shield.errors import InputError
 from shield.features import Features
 from shield.location.settings import LocationSettings
+from shield.sip.servers import Servers
 
 WHO = Actor("root", 0, 1)
 
 
 def test_what_is_off_costs_nothing_and_says_how_to_switch_it_on() -> None:
     """Nothing follows the traffic, nothing takes part in the cluster."""
-    off = Features(Settings(), "n", wall=time.time, clock=time.monotonic)
+    off = Features(Settings(), "n", wall=time.time, clock=time.monotonic, servers=Servers(frozenset()))
     assert (off.all, off.followers, off.stats()) == ((), (), {})
     off.tick(0.0)
     with pytest.raises(InputError, match=r"location\.track = true"):
@@ -27,7 +28,11 @@ def test_what_is_off_costs_nothing_and_says_how_to_switch_it_on() -> None:
 def test_what_is_on_follows_the_traffic() -> None:
     """And is counted."""
     on = Features(
-        Settings(location=LocationSettings(track=True)), "n", wall=time.time, clock=time.monotonic
+        Settings(location=LocationSettings(track=True)),
+        "n",
+        wall=time.time,
+        clock=time.monotonic,
+        servers=Servers(frozenset()),
     )
     assert len(on.all) == len(on.followers) == 1
     on.tick(time.monotonic())

@@ -46,6 +46,10 @@ class Servers:
         self.known |= configured
         self.configured = configured
 
+    def is_ours(self, address: bytes) -> bool:
+        """Whether an address is configured or of this machine: nobody can make it so from outside."""
+        return address in self.known and address not in self.learned
+
     def answered(self, server: bytes, client: bytes, method: bytes) -> None:
         """Note that ``server`` gave a final answer to a request of ``client``."""
         if not self._learn or client in self.known:

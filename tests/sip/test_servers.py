@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from shield.net import pack
 from shield.sip import servers
 from shield.sip.servers import Servers
 
@@ -82,3 +83,13 @@ def test_learned_servers_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     for server in CLIENTS[1:]:
         table.answered(server, CLIENTS[0], b"REGISTER")
     assert table.known == set(CLIENTS[1:3])
+
+
+def test_ours_is_what_nobody_could_make_so_from_outside() -> None:
+    """A learned server is one for detection; it is not trusted with anything."""
+    servers = Servers(frozenset([pack("192.0.2.1")]))
+    servers.answered(pack("192.0.2.2"), pack("198.51.100.7"), b"REGISTER")
+    assert pack("192.0.2.2") in servers.known
+    assert servers.is_ours(pack("192.0.2.1"))
+    assert not servers.is_ours(pack("192.0.2.2"))
+    assert not servers.is_ours(pack("192.0.2.3"))
