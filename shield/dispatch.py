@@ -68,6 +68,8 @@ class NodeDispatcher:
             "ban": orders.ban,
             "unban": orders.unban,
             "import": orders.enter,
+            "compromised": self._compromised,
+            "compromised.clear": self._clear,
             "reload": lambda _a, _who: self._reload(),
             **(more or {}),
         }
@@ -145,10 +147,20 @@ class NodeDispatcher:
 
     def _watch(self, arguments: Arguments, _actor: Actor) -> Any:
         wanted = parse_filter(arguments.get("filter", ""))
-        kinds = frozenset(arguments.get("kinds") or ("alert", "change"))
+        kinds = frozenset(arguments.get("kinds") or ("alert", "change", "compromised"))
         return self.hub.watchers.subscribe(
             lambda event: event["event"] in kinds and (not wanted or wanted.matches(event, self._wall()))
         )
+
+    def _compromised(self, arguments: Arguments, _actor: Actor) -> list[dict[str, Any]]:
+        if about := arguments.get("about"):
+            return self.hub.accounts.show(about)
+        return self.hub.accounts.rows(arguments.get("limit") or 0)
+
+    def _clear(self, arguments: Arguments, _actor: Actor) -> dict[str, Any]:
+        if bool(arguments.get("values")) == bool(arguments.get("all")):
+            raise InputError("compromised.clear: give either values or all")
+        return self.hub.accounts.clear(arguments.get("values") or None)
 
     def _firewall(self, _arguments: Arguments, _actor: Actor) -> dict[str, Any]:
         state = self.health.firewall(self._now())

@@ -72,6 +72,11 @@ class Health:
                 "networks": counts["proven_networks"] + counts["unproven_networks"],
             },
             "alerts": sum(self.hub.matched.values()),
+            "compromised": {
+                "reported": self.hub.accounts.reported,
+                "followed": len(pipeline.engine.compromises.follower),
+            },
+            "calls": len(pipeline.tracker.dialogs),
             "allowlist": {"entries": len(pipeline.allowlist)},
             "firewall": self.firewall(now),
             "journal": self.hub.journal.stats.as_json() | {"unsaved": self.hub.unsaved},

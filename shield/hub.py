@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from shield.accounts import Accounts
 from shield.blocklist.allowlist import AllowEntry
 from shield.blocklist.decision import Change, ChangeKind
 from shield.blocklist.journal import Journal
@@ -72,6 +73,7 @@ class Hub:
         self.ask_origin: Ask | None = None
         """Asks another node within a deadline; set by the node that has a cluster."""
         self.watchers = Watchers()
+        self.accounts = Accounts(journal, self.publish)
         self.matched: Counter[str] = Counter()
         """Alerts by scenario since the start."""
         self.alerts_unsaved_lost = 0
@@ -86,8 +88,6 @@ class Hub:
         """New bans of other nodes that came too fast for the history."""
         self._documents: deque[Mapping[str, Any]] = deque(maxlen=UNSAVED_ALERTS)
         """Alerts in the shape that is stored."""
-        self._compromised: dict[str, Mapping[str, Any]] = {}
-        """Accounts that were taken over, by id of the report, as they stand and are not saved yet."""
         self._allow_waits = False
         self._logged = 0
         self._unlogged = 0
@@ -114,7 +114,7 @@ class Hub:
             elif isinstance(finding, Change):
                 self._tell_changes((finding,), now)
             else:
-                self.tell_compromise(finding.as_json())
+                self.accounts.take(finding.as_json())
 
     def take_changes(self, changes: Sequence[Change], now: float) -> None:
         """Hand on what an operator or the passing of time changed."""
@@ -197,7 +197,7 @@ class Hub:
     def unsaved(self) -> int:
         """Changes, alerts and records of this node that the journal has not got yet."""
         own = 0 if self.sharing is None else self.sharing.store.urgent
-        return len(self._changes) + len(self._documents) + own
+        return len(self._changes) + len(self._documents) + len(self.accounts) + own
 
     def save(self, now: float, wall: float) -> int:
         """Give one portion to the journal; returns how much is left."""
@@ -205,6 +205,7 @@ class Hub:
         self.journal.record(portion, now, wall)
         for _ in range(min(SAVE_ALERTS, len(self._documents))):
             self.journal.record_document(self._documents.popleft())
+        self.accounts.save()
         if self.sharing is not None:
             self._save_shared(self.sharing, now, wall)
         return self.unsaved
@@ -217,6 +218,11 @@ class Hub:
         self.journal.record(portion, now, wall, shared=True)
 
     # --- telling ----------------------------------------------------------------------------
+
+    def publish(self, event: dict[str, Any]) -> None:
+        """Give an event to watchers."""
+        if self.watchers:
+            self.watchers.publish(event)
 
     def second(self) -> None:
         """Begin a new second of logging; say how many lines the last one left out."""
@@ -240,17 +246,6 @@ class Hub:
             self.watchers.publish(event)
         self._line("alert: %s %s (%s, %s): %s", alert.address, alert.scenario, alert.kind,
                    alert.proof.value, verdict.why)  # fmt: skip
-
-    def tell_compromise(self, document: Mapping[str, Any]) -> None:
-        """Tell that an account was taken over, or what became of its calls (``Compromise.as_json``)."""
-        self._compromised[document["id"]] = document
-        if self.watchers:
-            self.watchers.publish({"event": "compromised", **document})
-        who = f"{document['account']}@{document['realm']}"
-        if document["kind"] == "found":
-            _log.warning("compromised: account %s: %s", who, document["reason"])
-        else:
-            _log.warning("compromised: account %s: %d calls", who, document["calls_total"])
 
     def _keep(self, document: Mapping[str, Any]) -> None:
         if len(self._documents) == UNSAVED_ALERTS:

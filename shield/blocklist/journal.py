@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from shield.blocklist.allowlist import AllowEntry
 from shield.blocklist.decision import Change, ChangeKind, Decision
+from shield.blocklist.journal_accounts import PUT_ACCOUNT, account_columns, read_account
 from shield.blocklist.journal_file import JournalFile
 from shield.blocklist.journal_prune import forget, trim_alerts
 from shield.blocklist.journal_rows import (
@@ -189,6 +190,20 @@ class Journal:
 
         if columns or keys:
             self._file.write(len(columns) + len(keys), write)
+
+    def record_accounts(self, documents: Sequence[Mapping[str, Any]]) -> None:
+        """Store reports of taken over accounts, in place of earlier states of them."""
+        columns = list(account_columns(documents))
+        self._file.write(len(columns), lambda db: db.executemany(PUT_ACCOUNT, columns))
+
+    def forget_account(self, id_: str) -> None:
+        """Forget one report."""
+        self._file.write(1, lambda db: db.execute("DELETE FROM compromised WHERE id = ?", (id_,)))
+
+    def accounts(self, limit: int) -> list[dict[str, Any]]:
+        """Return reports of taken over accounts, newest first; -1: all."""
+        query = "SELECT * FROM compromised ORDER BY at DESC LIMIT ?"
+        return self._read(read_account, query, limit)
 
     def flush(self) -> bool:
         """Try again what the disk refused; True when nothing waits any more."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
+from shield.blocklist.journal_accounts import FORGET_ACCOUNTS, MAX_REPORTS
 from shield.blocklist.journal_file import JournalFile
 
 __all__ = ["forget", "trim_alerts"]
@@ -35,6 +36,7 @@ def forget(
     while _delete(file, aged, oldest, DELETED) == DELETED:
         yield
     yield from _forget_alerts(file, oldest)
+    _delete(file, FORGET_ACCOUNTS, oldest, MAX_REPORTS)
     yield from _trim_history(file, _count(file, "history") - max_history)
     while _count(file, "alerts") > max_alerts:
         deleted: list[int] = []

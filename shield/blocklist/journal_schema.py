@@ -53,13 +53,18 @@ ALTER TABLE history ADD COLUMN ports TEXT NOT NULL DEFAULT '';
 """
 """Ports of a limit."""
 
-STEPS: tuple[str, ...] = (_TABLES, _SHARED, _PORTS)
+_COMPROMISED = """
+CREATE TABLE compromised (id TEXT PRIMARY KEY, at REAL NOT NULL, data TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX compromised_at ON compromised (at);
+"""
+
+STEPS: tuple[str, ...] = (_TABLES, _SHARED, _PORTS, _COMPROMISED)
 """Step N makes version N + 1 of version N, in SQL statements that end with ``;``. 0 is an empty file."""
 
 SCHEMA_VERSION = len(STEPS)
 """What this shield writes, kept in the file as ``user_version``."""
 
-SALVAGED = {"decisions": "value", "allowed": "value", "shared": "key"}
+SALVAGED = {"decisions": "value", "allowed": "value", "shared": "key", "compromised": "id"}
 """Tables that are copied out of a damaged file as far as it can be read, and the key to read them by."""
 
 

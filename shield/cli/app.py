@@ -24,6 +24,7 @@ COMMANDS = {
     "replay": LazyCommand("shield.cli.replay", "replay", _DETECT),
     "inject": LazyCommand("shield.cli.inject", "inject", _DETECT),
     "rules": LazyCommand("shield.cli.rules", "app", _DETECT),
+    "compromised": LazyCommand("shield.cli.compromised", "app", _DETECT),
     "list": LazyCommand("shield.cli.blocklist", "list_bans", _BLOCK),
     "show": LazyCommand("shield.cli.show", "show", _BLOCK),
     "ban": LazyCommand("shield.cli.blocklist", "ban", _BLOCK),
@@ -54,7 +55,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings=CONTEXT,
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; replay also 3 (see its help).",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; replay also 3, watch 4.",
 )
 
 

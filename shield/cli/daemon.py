@@ -32,9 +32,9 @@ def ask(socket: str, command: str, *, wait: float = 0.0, **arguments: Any) -> An
         return client.call(command, **arguments)
 
 
-def follow(socket: str, command: str, **arguments: Any) -> Iterator[Any]:
-    """Give events as they come, however long it is until the first one."""
-    with Client(socket_path(socket)) as client:
+def follow(socket: str, command: str, wait: float | None = None, **arguments: Any) -> Iterator[Any]:
+    """Give events as they come, however long it is until the first one; end after ``wait`` seconds."""
+    with Client(socket_path(socket), wait=wait) as client:
         yield from client.stream(command, **arguments)
 
 

@@ -20,7 +20,7 @@ from shield.net import Network
 if TYPE_CHECKING:
     from shield.blocklist.journal import Journal
 
-__all__ = ["journal_decisions", "journal_path", "journal_show"]
+__all__ = ["journal_accounts", "journal_decisions", "journal_path", "journal_show"]
 
 HISTORY = 50
 """Past events of one address that are shown."""
@@ -62,6 +62,12 @@ def journal_show(value: str, why: str) -> dict[str, Any]:
             alerts=journal.alerts(value, HISTORY),
             history=journal.history(value, HISTORY),
         )
+
+
+def journal_accounts(limit: int, why: str) -> list[dict[str, Any]]:
+    """Taken over accounts of the journal, newest first."""
+    with _journal(why) as journal:
+        return journal.accounts(limit)
 
 
 @contextlib.contextmanager

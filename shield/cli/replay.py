@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from shield.cli.columns import ALERTS, proof_colour
+from shield.cli.compromised import show_account
 from shield.cli.group import FAILURE, complain
 from shield.cli.options import ConfigOption, Output, OutputOption
 from shield.cli.render import Column, dash, paint, plural, seconds, write_json, write_plain, write_table
@@ -33,6 +35,18 @@ FOUND = 3
 MOST_ALIKE = 3
 """More sources than this with the same scenario and result are shown as one row."""
 
+
+class React(StrEnum):
+    """What a script may want to react to."""
+
+    DECISION = "decision"
+    ALERT = "alert"
+    COMPROMISED = "compromised"
+
+
+_FOUND_IN = {
+    React.DECISION: "decisions", React.ALERT: "alerts", React.COMPROMISED: "compromised"
+}  # fmt: skip
 
 Report = Mapping[str, Any]
 
@@ -78,14 +92,17 @@ def replay(
     realtime: Annotated[
         bool, typer.Option("--realtime", help="At the pace of the capture, not at full speed.")
     ] = False,
+    react_to: Annotated[
+        React, typer.Option("--exit-code", help="What makes the exit code 3.")
+    ] = React.DECISION,
     config: ConfigOption = None,
 ) -> None:
-    """Run detection over captures and report alerts, decisions and how soon they came.
+    """Run detection over captures and report alerts, decisions, taken over accounts, and how soon.
 
     Every file starts with an empty memory. Nothing is blocked and no daemon is asked.
 
-    Exit codes: 0 nothing was decided, 3 somebody would have been banned, 1 a file could not be read
-    to its end (the others are still reported), 2 wrong usage.
+    Exit codes: 0 nothing was decided, 3 somebody would have been banned (or what --exit-code names was
+    found), 1 a file could not be read to its end (the others are still reported), 2 wrong usage.
     """
     settings = detection_settings(
         config, servers=server, domains=domain, rules=rules, ports=port, any_port=any_port
@@ -106,7 +123,7 @@ def replay(
     if errors:
         complain(*errors)
         raise typer.Exit(FAILURE)
-    if any(report["decisions"] for report in reports):
+    if any(report[_FOUND_IN[react_to]] for report in reports):
         raise typer.Exit(FOUND)
 
 
@@ -125,6 +142,7 @@ def _replay_one(name: str, factory: Callable[[], Any], *, realtime: bool) -> Rep
             "errors": {},
             "alerts": [],
             "decisions": [],
+            "compromised": [],
             "error": _with_name(name, error),
         }
     report: Report = result.as_json()
@@ -161,6 +179,8 @@ def show_report(report: Report) -> None:
     write_table(decisions, _DECISIONS, "  ")
     banned = [Network.parse(row["value"]) for row in decisions]
     write_table(_folded([row for row in alerts if not _inside(row["value"], banned)]), ALERTS[1:], "  ")
+    for account in report["compromised"]:
+        show_account(account, "  ")
     if report["errors"]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(report["errors"].items()))
         typer.echo(f"  not understood: {reasons}")

@@ -12,7 +12,7 @@ import typer
 
 from shield.cli.daemon import ask, follow
 from shield.cli.group import FAILURE
-from shield.cli.options import FilterArgument, Output, OutputOption, SocketOption, as_filter
+from shield.cli.options import FilterArgument, Output, OutputOption, SocketOption, as_duration, as_filter
 from shield.cli.render import (
     local_time,
     paint,
@@ -26,7 +26,9 @@ from shield.cli.render import (
 __all__ = ["event_line", "flatten", "reload", "status", "status_lines", "watch"]
 
 _DURATIONS = frozenset({"uptime", "lag", "retry_wait", "age"})
-_KINDS = ("alert", "change", "cluster")
+_KINDS = ("alert", "change", "compromised", "cluster")
+SILENCE = 4
+"""Exit code of ``watch --timeout`` when less came than was waited for."""
 
 
 def status(
@@ -103,33 +105,45 @@ def watch(
     kind: Annotated[
         list[str] | None,
         typer.Option(
+            "--event",
+            "-e",
             "--kind",
             "-k",
-            help="Only alert, change or cluster; without it alert and change.",
+            help="Only alert, change, compromised or cluster; without it all but cluster.",
             show_default=False,
         ),
     ] = None,
     count: Annotated[
         int, typer.Option("--count", "-n", min=0, metavar="N", help="End after N events; 0 goes on.")
     ] = 0,
+    timeout: Annotated[
+        str, typer.Option("--timeout", "-t", metavar="TIME", help="End after this time: 30s, 10m.")
+    ] = "",
     output: OutputOption = Output.TABLE,
     socket: SocketOption = "",
 ) -> None:
-    """Print alerts and changes of the blocklist as they happen, until Ctrl-C.
+    """Print alerts, changes of the blocklist and taken over accounts as they happen, until Ctrl-C.
 
     Takes the filters of shield list. JSON output is one object a line.
+
+    Example: shield watch --event compromised --count 1 --timeout 10m && page-somebody
+
+    Exit codes: 0 --count events came, or none was asked for; 4 the time of --timeout passed before.
     """
     wrong = [name for name in kind or () if name not in _KINDS]
     if wrong:
-        raise typer.BadParameter(f"--kind: {wrong[0]!r} is not one of {', '.join(_KINDS)}")
+        raise typer.BadParameter(f"--event: {wrong[0]!r} is not one of {', '.join(_KINDS)}")
     text = as_filter(terms)
     seen = 0
     with contextlib.suppress(KeyboardInterrupt):
-        for event in follow(socket, "watch", filter=text or None, kinds=kind or None):
+        wait = as_duration(timeout, "--timeout")
+        for event in follow(socket, "watch", wait, filter=text or None, kinds=kind or None):
             _print_event(event, output)
             seen += 1
             if seen == count:
-                break
+                return
+        if wait is not None and count:
+            raise typer.Exit(SILENCE)
 
 
 def _print_event(event: Mapping[str, Any], output: Output) -> None:
@@ -148,12 +162,30 @@ def _event(event: Mapping[str, Any]) -> dict[str, Any]:
     if event.get("event") == "cluster":
         named = {"value": event.get("node"), "scenario": event.get("kind"), "reason": event.get("text")}
         return {"time": event.get("time"), "event": "cluster", "proof": "", "duration": None, **named}
+    if event.get("event") == "compromised":
+        return _account(event)
     keys = ("time", "value", "scenario", "proof", "duration")
     what = "alert" if event.get("event") == "alert" else event.get("change")
     return {
         **{key: event.get(key) for key in keys},
         "event": what,
         "reason": event.get("why") or event.get("reason"),
+    }
+
+
+def _account(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a taken over account, or of its calls."""
+    told, calls = event.get("reason"), event.get("calls") or ()
+    if event.get("kind") == "call" and calls:
+        told = f"{event.get('calls_total')} calls, the last to {calls[-1].get('called')}"
+    return {
+        "time": event.get("time"),
+        "event": "compromised",
+        "value": event.get("value"),
+        "scenario": f"{event.get('account')}@{event.get('realm')}",
+        "proof": event.get("proof"),
+        "duration": None,
+        "reason": told,
     }
 
 
@@ -167,6 +199,8 @@ def event_line(event: Mapping[str, Any]) -> str:
     if row["reason"]:
         parts.append(f"({row['reason']})")
     line = printable("  ".join(str(part) for part in parts if part))
+    if row["event"] == "compromised":
+        return paint(line, "red", bold=True)
     return paint(line, "yellow") if row["event"] == "alert" else line
 
 

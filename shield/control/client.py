@@ -8,6 +8,7 @@ from __future__ import annotations
 import grp
 import os
 import socket
+import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +27,10 @@ READ_BYTES = 1 << 18
 """Asked of the kernel at once: a chunk of a list in one call."""
 
 
+class _TimeIsUp(Exception):  # noqa: N818 - no error
+    """The time for which a stream was wanted has passed."""
+
+
 class Client:
     """One connection to the daemon, opened by the first call and used for all that follow.
 
@@ -33,9 +38,13 @@ class Client:
     that make no sense, and whatever ShieldError the command itself ended with.
     """
 
-    def __init__(self, path: str = DEFAULT_SOCKET, *, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self, path: str = DEFAULT_SOCKET, *, timeout: float = TIMEOUT, wait: float | None = None
+    ) -> None:
         self.path = path
         self._timeout = timeout
+        self._end = None if wait is None else time.monotonic() + wait
+        """When a stream of events ends; None: when the daemon ends it."""
         self._socket: socket.socket | None = None
         self._buffer = bytearray()
 
@@ -86,23 +95,34 @@ class Client:
         except OSError as error:
             raise self._lost(error) from None
         if request.command.answer is Answer.EVENTS and self._socket is not None:
-            self._socket.settimeout(None)  # nobody knows when something happens
+            self._await_event()
         return self._read()
 
     def _items(self, request: Request) -> Iterator[Any]:
-        line = self._exchange(request)
         endless = request.command.answer is Answer.EVENTS
         try:
+            line = self._exchange(request)
             while True:
                 yield from line.data
                 if not line.more:
                     break
+                if endless:
+                    self._await_event()
                 line = self._read()
+        except _TimeIsUp:
+            self.close()
+            return
         except BaseException:
             self.close()  # the rest of the answer is still in the pipe
             raise
         if endless:
             self.close()
+
+    def _await_event(self) -> None:
+        """Nobody knows when something happens: wait for ever, or until the end that was set."""
+        assert self._socket is not None
+        left = None if self._end is None else max(0.001, self._end - time.monotonic())
+        self._socket.settimeout(left)
 
     def _send(self, line: bytes) -> None:
         if self._socket is None:
@@ -131,6 +151,8 @@ class Client:
             try:
                 data = connection.recv(READ_BYTES)
             except OSError as error:
+                if isinstance(error, TimeoutError) and self._end is not None:
+                    raise _TimeIsUp from None
                 raise self._lost(error) from None
             if not data:
                 self.close()
