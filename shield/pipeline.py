@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from shield.blocklist.allowlist import Allowlist
@@ -261,6 +262,7 @@ class Pipeline:
         self._alerted.tick(time)
         self.engine.tick(time)
         findings += self.blocklist.expire(now)
+        findings += self.blocklist.pardon(partial(self.engine.trusted, time=time), now)
         for event in self.tracker.tick(time):
             self._observe(event, now, findings)
         for ruling in self.policy.tick(time, now, self.engine.trusted, self.engine.ringing):

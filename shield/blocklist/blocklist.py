@@ -17,12 +17,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 
 from shield.blocklist.allowlist import Allowlist
 from shield.blocklist.blocklist_settings import BlocklistSettings, BlocklistStats
 from shield.blocklist.cache import DecisionCache
-from shield.blocklist.decision import BAN, LIMIT, MAX_PORTS, Change, ChangeKind, Decision
+from shield.blocklist.decision import BAN, EARNED, LIMIT, MAX_PORTS, Change, ChangeKind, Decision
 from shield.blocklist.guard import Guard
+from shield.blocklist.probation import PART, Probation
 from shield.detect.alert import Proof
 from shield.errors import InputError
 from shield.net import Network
@@ -32,6 +34,9 @@ __all__ = ["Blocklist"]
 PORTION = 500
 """Ended decisions that are taken out in one go: 4 to 7 ms of a blocklist that holds a million, where
 the packets may wait 10 ms."""
+
+MAX_ASKED = 5_000
+"""Hosts that are asked for their trust at once, some two milliseconds; more are a forged flood."""
 
 SAME_END = 0.5
 """Seconds by which the ends of one decision may differ: its lifetime travels as remaining time, and
@@ -61,6 +66,7 @@ class Blocklist:
             "unproven": self._hosts[1],
             "unproven_networks": self._networks[1],
         }
+        self._probation = Probation(self.guard, self._hosts[1])
 
     def check(self, network: Network) -> None:
         """Raise InputError when ``network`` is larger than may be banned."""
@@ -109,7 +115,7 @@ class Blocklist:
         for cache in self._both(network):
             decision = cache.discard(network)
             if decision is not None:
-                self.guard.discard(network)
+                self._forget(network)
                 self.stats.removed += 1
                 return [Change(ChangeKind.REMOVED, decision, reason)]
         return []
@@ -119,13 +125,19 @@ class Blocklist:
         unproven = self._both(network)[1]
         return self.remove(network, now, reason) if network in unproven else []
 
+    def pardon(self, trusted: Callable[[bytes], bool], now: float) -> list[Change]:
+        """Lift unproven bans of hosts that turn out good; only what is read again can show that."""
+        read = islice(self.guard.reread, MAX_ASKED)
+        good = [Network.host(address) for address in read if trusted(address)]
+        return [change for host in good for change in self.lift(host, now, EARNED)]
+
     def match(self, address: bytes, now: float) -> Decision | None:
         """Decision about the packed ``address``: a ban before a limit.
 
         Among bans proven before unproven, then the longest prefix.
         """
         host = Network.host(address)
-        if self.guard.covers(address):
+        if self.guard.bans(address):
             networks = [host, *(network for network, _ in self.guard.networks.covering(host))]
             for kind in (0, 1):
                 for network in networks:
@@ -140,12 +152,13 @@ class Blocklist:
         return decision if decision is not None and decision.until > now else None
 
     def expire(self, now: float, limit: int = PORTION) -> list[Change]:
-        """Take out at most ``limit`` decisions that have ended.
+        """Take out at most ``limit`` decisions that have ended, and have read again what ends soon.
 
         Call it often, and again at once while ``next_expiry()`` is not after ``now``: small portions
         keep the packet path from waiting when a list of a million ends in one second.
         """
         changes: list[Change] = []
+        self._probation.turn(now, limit)
         left = limit
         for cache in self._caches.values():
             for decision in cache.pop_expired(now, left):
@@ -244,8 +257,12 @@ class Blocklist:
             if alike and known.type == LIMIT:
                 decision = _joined(known, decision)
             same = alike and known.proof is decision.proof and known.ports == decision.ports
+            least = known.until
+            if alike and decision.proof is Proof.UNPROVEN:
+                # Each rule that a scan sets off would add a second otherwise.
+                least += PART * decision.duration
             spared = decision.type == LIMIT and known.type == BAN and known.proof is Proof.PROVEN
-            if spared or _weaker(decision, known) or (same and known.until >= decision.until):
+            if spared or _weaker(decision, known) or (same and least >= decision.until):
                 self.stats.unchanged += 1
                 return []
             if alike and known.until > decision.until:
@@ -278,10 +295,14 @@ class Blocklist:
             changes.append(self._gone(victim, ChangeKind.EVICTED, "full"))
         if known is not None and known.proof is not decision.proof:
             caches[proven].discard(network)
+            if network.is_host:
+                self._probation.end(network.address)
         if decision.type == LIMIT:
             self.guard.limit(network.address, decision.ports)
         elif known is None or known.type == LIMIT:
             self.guard.insert(network)
+            if network.is_host and not proven:
+                self._probation.begin(decision)
         if self.guard.owners is not None:
             self.guard.owners.begin(network, decision.origin, proven=proven)
         changes.append(Change(ChangeKind.ADDED if known is None else ChangeKind.EXTENDED, decision))
@@ -289,8 +310,13 @@ class Blocklist:
 
     def _gone(self, decision: Decision, kind: ChangeKind, reason: str = "") -> Change:
         """Follow a decision that left its cache."""
-        self.guard.discard(decision.network)
+        self._forget(decision.network)
         return Change(kind, decision, reason)
+
+    def _forget(self, network: Network) -> None:
+        if network.is_host:
+            self._probation.end(network.address)
+        self.guard.discard(network)
 
     def _banned_inside(self, allowed: Network) -> list[Network]:
         """Banned hosts and networks that ``allowed`` covers; looks at all hosts unless it is one."""
@@ -299,7 +325,7 @@ class Blocklist:
         low, size = allowed.address, len(allowed.address)
         span = (1 << (size * 8 - allowed.length)) - 1
         high = (int.from_bytes(low, "big") | span).to_bytes(size, "big")
-        found = (*self.guard.hosts, *self.guard.limited)
+        found = chain(self.guard.hosts, self.guard.reread, self.guard.limited)
         hosts = [Network.host(a) for a in found if low <= a <= high and len(a) == size]
         return hosts + [network for network, _ in self.guard.networks.inside(allowed)]
 

@@ -12,7 +12,7 @@ from shield.blocklist.admission import Admission
 from shield.blocklist.allowlist import Allowlist
 from shield.blocklist.aside import Aside, Why
 from shield.blocklist.blocklist import Blocklist
-from shield.blocklist.decision import Decision
+from shield.blocklist.decision import EARNED, Decision
 from shield.blocklist.owners import Owners
 from shield.blocklist.shared_record import (
     ban_key,
@@ -27,10 +27,7 @@ from shield.cluster.replicated import ReplicatedMap
 from shield.detect.alert import Proof
 from shield.net import Network
 
-__all__ = ["EARNED", "SharedBans"]
-
-EARNED = "the address has earned trust"
-"""Reason for which an unproven ban is lifted here; the other nodes judge for themselves."""
+__all__ = ["SharedBans"]
 
 
 class SharedBans:

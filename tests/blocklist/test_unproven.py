@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shield.blocklist.aside import Why
-from shield.blocklist.shared_bans import EARNED
+from shield.blocklist.decision import EARNED
 from shield.blocklist.shared_record import unproven_key, unproven_value
 from shield.blocklist.sharing_report import sharing_json, sharing_warnings
 from shield.blocklist.sharing_settings import SharingSettings
@@ -259,7 +259,7 @@ def test_a_node_that_was_put_out_takes_its_unproven_bans_along() -> None:
     lab["a"].suspect(SCANNER)
     lab["a"].suspect("192.0.2.2")
     lab.deliver()
-    lab.now += 1
+    lab.now += 250
     lab["b"].suspect("192.0.2.2", 300)
     lab.deliver()
     assert lab["c"].get("192.0.2.2").origin == "b", "renewed by whoever sees the scan"
