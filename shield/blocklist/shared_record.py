@@ -11,6 +11,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from shield.blocklist.allowlist import MAX_REASON
+from shield.blocklist.decision import BAN as BAN_TYPE
 from shield.blocklist.decision import Decision
 from shield.detect.alert import Proof
 from shield.errors import RemoteError
@@ -158,7 +159,8 @@ def read_ban(network: Network, value: bytes, origin: str, until: float) -> Decis
 def read_unproven(network: Network, value: bytes, origin: str, until: float) -> UnprovenValue:
     """Read an unproven ban that ends at node time ``until``; raises RemoteError("value")."""
     decision, messages = _decision(network, value, origin, until)
-    return UnprovenValue(decision._replace(proof=Proof.UNPROVEN, repeats=0), messages)
+    # Whatever it says: an unproven decision is a ban.
+    return UnprovenValue(decision._replace(proof=Proof.UNPROVEN, repeats=0, type=BAN_TYPE), messages)
 
 
 def _value(decision: Decision, number: int) -> bytes:
