@@ -59,6 +59,7 @@ TESTED_BY = {
     "shield/cluster/links.py": "tests/cluster/test_core.py",
     "shield/cluster/member.py": "tests/cluster/test_membership.py",
     "shield/cluster/outlet.py": "tests/cluster/test_core.py",
+    "shield/cluster/peer_door.py": "tests/cluster/test_peer_carrier.py",
     "shield/cluster/peer_core.py": "tests/cluster/test_core.py",
     "shield/cluster/post.py": "tests/cluster/test_core.py",
     "shield/explain.py": "tests/test_pipeline.py",

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 import time
-from collections import Counter
 from typing import Protocol, cast
 
 from shield.cluster.identity import Certificate
 from shield.cluster.link import Link
 from shield.cluster.peer_core import PeerCore
+from shield.cluster.peer_door import Door, GuestConnection, explain
 from shield.errors import RemoteError
 
-__all__ = ["HANDSHAKE_SECONDS", "LINGER_SECONDS", "MAX_FRAMES", "Guest", "Peer", "explain"]
-
-HANDSHAKE_SECONDS = 5.0
-"""A TLS handshake that takes longer is given up."""
+__all__ = ["LINGER_SECONDS", "MAX_FRAMES", "Peer"]
 
 MAX_FRAMES = 15_000
 """Frames of one peer between two looks at the timers (60,000 a second); then it is not read until the
@@ -33,33 +29,12 @@ LINGER_SECONDS = 1.0
 _now = time.monotonic
 
 
-class Guest(Protocol):
-    """Somebody without a certificate, who may show a join token and nothing else."""
-
-    def receive_data(self, data: bytes, wall: float) -> bytes:
-        """Take bytes, give the answer."""
-        ...
-
-    @property
-    def done(self) -> bool:
-        """Whether there is nothing more to say."""
-        ...
-
-
 class Carrier(Protocol):
     """What a connection needs of its carrier."""
 
     core: PeerCore
-    refused: Counter[str]
+    door: Door
     throttled: int
-
-    def welcome(self, host: str) -> Guest | None:
-        """Somebody has no certificate: give him an ear, or None, counted."""
-        ...
-
-    def farewell(self, host: str) -> None:
-        """A guest is gone."""
-        ...
 
     def joined(self, link: Link, peer: Peer) -> None:
         """A connection has its link."""
@@ -80,7 +55,6 @@ class Peer(asyncio.Protocol):
         self._dialed, self._host, self._expected = dialed, host, expected
         self._transport: asyncio.Transport | None = None
         self._link: Link | None = None
-        self._guest: Guest | None = None
         self._full = False
         self._throttled = False
         self._frames = 0
@@ -96,11 +70,9 @@ class Peer(asyncio.Protocol):
         core = self._carrier.core
         certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
         if certificate is None:
-            self._guest = self._carrier.welcome(self._host)
-            if self._guest is None:
-                transport.abort()
-            else:
-                asyncio.get_running_loop().call_later(2 * HANDSHAKE_SECONDS, transport.abort)
+            guest = GuestConnection(self._carrier.door, self._host)
+            transport.set_protocol(guest)
+            guest.connection_made(transport)
             return
         try:
             self._link = core.connected(
@@ -117,22 +89,16 @@ class Peer(asyncio.Protocol):
         self.flush()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes for the core, or for the token exchange."""
+        """Bytes for the core."""
         if self._link is not None:
             self._carrier.core.receive_data(self._link, data, _now())
             if self._link.work - self._frames > MAX_FRAMES and not self._throttled:
                 self._throttled = True
                 self._carrier.throttled += 1
                 self._pause(reading=False)
-        elif self._guest is not None and self._transport is not None:
-            self._transport.write(self._guest.receive_data(data, time.time()))
-            if self._guest.done:
-                self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
-        if self._guest is not None:
-            self._carrier.farewell(self._host)
         if self._link is not None:
             self._carrier.parted(self._link)
             why = explain(exc) if exc is not None else "connection closed"
@@ -179,12 +145,3 @@ class Peer(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             with contextlib.suppress(RuntimeError):
                 (self._transport.resume_reading if reading else self._transport.pause_reading)()
-
-
-def explain(error: BaseException) -> str:
-    """Say in a few words why a connection failed."""
-    if isinstance(error, TimeoutError):
-        return "no answer"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

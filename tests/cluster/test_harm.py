@@ -16,7 +16,7 @@ from shield.cluster.dialer import Attempt
 from shield.cluster.events import Events
 from shield.cluster.identity_files import Directory
 from shield.cluster.messages import Message, Ping, Revoked, encode_message
-from shield.cluster.peer_carrier import MAX_GUESTS_EACH
+from shield.cluster.peer_door import MAX_GUESTS_EACH
 from shield.errors import SystemFailure
 from tests.cluster.fakenet import FakeNet
 from tests.cluster.real import closing, prepare, start, together, until
@@ -138,10 +138,10 @@ def test_guests_of_one_address_are_bounded(tmp_path: Path) -> None:
                 )
                 writers.append(writer)
             await until(lambda: a.carrier.refused["too_many_guests"] == 3)
-            assert a.carrier._guests.total() == MAX_GUESTS_EACH
+            assert a.carrier.door._guests.total() == MAX_GUESTS_EACH
             for writer in writers:
                 writer.close()
-            await until(lambda: not a.carrier._guests)
+            await until(lambda: not a.carrier.door._guests)
 
     asyncio.run(main())
 
@@ -157,15 +157,15 @@ def test_a_crowd_of_strangers_keeps_no_member_out(
         b = await start(tmp_path, "b", a)
         async with await closing(a, b):
             await together(a, b)
-            await until(lambda: a.carrier._hosts == {"127.0.0.1"})
-            monkeypatch.setattr("shield.cluster.peer_carrier.MAX_HANDSHAKES", 0)
+            await until(lambda: a.carrier.door.hosts == {"127.0.0.1"})
+            monkeypatch.setattr("shield.cluster.peer_door.MAX_HANDSHAKES", 0)
             for peer in list(a.carrier._peers.values()):
                 peer.abort()
             await until(lambda: a.members() == ())
             await together(a, b)
             assert not a.carrier.refused
             a.core.membership.members.clear()
-            await until(lambda: not a.carrier._hosts)
+            await until(lambda: not a.carrier.door.hosts)
             _, writer = await asyncio.open_connection("127.0.0.1", a.carrier.port)
             await until(lambda: a.carrier.refused["too_many_handshakes"] > 0)
             writer.close()

@@ -17,7 +17,7 @@ from shield.cluster.capability import Incoming, SendResult
 from shield.cluster.cluster import Cluster
 from shield.cluster.identity_files import Directory
 from shield.cluster.messages import Hello, decode, encode_message
-from shield.cluster.peer_carrier import MAX_HANDSHAKES_EACH
+from shield.cluster.peer_door import MAX_HANDSHAKES_EACH
 from shield.errors import SystemFailure
 from shield.wire import Frames
 from tests.cluster.real import closing, prepare, start, together, until
