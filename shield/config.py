@@ -17,7 +17,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum, StrEnum
 from functools import cache
 from pathlib import Path
@@ -185,6 +185,9 @@ def _checked(
             continue
         hints = field_types(sections[name])
         for key, value in table.items():
+            if f"{name}.{key}" in sections:
+                yield from _checked({f"{name}.{key}": value}, where, problems)
+                continue
             if key not in hints:
                 problems.append(f"{where}: {name}.{key}: unknown key{_meant(key, hints)}")
                 continue
@@ -199,9 +202,13 @@ def _build(
 ) -> dict[str, Any]:
     """Make each section; what its own check complains of gets the file of its key in front."""
     built: dict[str, Any] = {}
-    for name, kind in section_types().items():
+    # Tables within tables first, for the table that holds them.
+    for name, kind in sorted(section_types().items(), key=lambda item: "." not in item[0]):
+        inner = {
+            key.rpartition(".")[2]: built.pop(key) for key in [*built] if key.startswith(f"{name}.")
+        }
         try:
-            built[name] = kind(**values[name])
+            built[name] = kind(**values[name], **inner)
         except (ConfigError, InputError) as error:
             for problem in getattr(error, "problems", (str(error),)):
                 line = problem if problem.startswith(f"{name}.") else f"{name}: {problem}"
@@ -212,16 +219,27 @@ def _build(
 
 @cache
 def section_types() -> dict[str, type]:
-    """Tables of the file and their dataclasses, in the order of Settings."""
-    hints = typing.get_type_hints(Settings)
-    return {part.name: hints[part.name] for part in fields(Settings)}
+    """Tables of the file and their dataclasses, in the order of Settings.
+
+    A field of a table that is a dataclass itself is a table within it: ``cluster.nats``.
+    """
+    found: dict[str, type] = {}
+    for name, kind in typing.get_type_hints(Settings).items():
+        found[name] = kind
+        inner = typing.get_type_hints(kind)
+        found |= {f"{name}.{key}": inner[key] for key in inner if is_dataclass(inner[key])}
+    return found
 
 
 @cache
 def field_types(section: type) -> dict[str, Any]:
-    """Keys of a table and the type of each."""
+    """Keys of a table and the type of each, without the tables within it."""
     hints = typing.get_type_hints(section)
-    return {part.name: hints[part.name] for part in fields(section) if part.init}
+    return {
+        part.name: hints[part.name]
+        for part in fields(section)
+        if part.init and not is_dataclass(hints[part.name])
+    }
 
 
 def convert(value: Any, kind: Any) -> Any:

@@ -14,6 +14,7 @@ import textwrap
 from dataclasses import MISSING, Field, fields
 from enum import Enum
 from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from shield.config import Settings, describe, field_types, section_types
@@ -85,7 +86,7 @@ def show(settings: Settings) -> str:
     """All settings in force as TOML that load() reads back to the same settings."""
     parts = []
     for name, section in section_types().items():
-        values = getattr(settings, name)
+        values = attrgetter(name)(settings)
         lines = [f"[{name}]"]
         for key in field_types(section):
             value = getattr(values, key)
@@ -101,7 +102,7 @@ def keys(section: type) -> tuple[Key, ...]:
     texts = _texts(section)
     found = []
     for part in fields(section):
-        if not part.init:
+        if not part.init or part.name not in field_types(section):
             continue
         if part.name not in texts:
             raise TypeError(f"{section.__name__}.{part.name} has no text below it")

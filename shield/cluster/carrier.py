@@ -57,8 +57,11 @@ class Carrier(Protocol):
 
     refused: Counter[str]
     """What came from outside and got nowhere, by reason."""
-    throttled: int
-    """How often somebody was not read for a moment, because too much came."""
+
+    @property
+    def throttled(self) -> int:
+        """How often something was not read, or somebody for a moment not, because too much came."""
+        ...
 
     @property
     def port(self) -> int:

@@ -24,9 +24,11 @@ from shield.cluster.carrier import Carrier
 from shield.cluster.channel import Channel
 from shield.cluster.contexts import Contexts
 from shield.cluster.core import Core
-from shield.cluster.identity_files import Directory
+from shield.cluster.identity_files import Directory, Stored
 from shield.cluster.member import MemberState
 from shield.cluster.messages import Data, Kind
+from shield.cluster.nats_carrier import NatsCarrier
+from shield.cluster.nats_core import NatsCore
 from shield.cluster.peer_carrier import PeerCarrier
 from shield.cluster.peer_core import PeerCore
 from shield.cluster.requests import Answers
@@ -79,18 +81,7 @@ class Cluster:
         self._seeds = stored.seeds
         self.invites = Invites(self._directory.load_invites())
         self._contexts = Contexts(self._directory)
-        core = PeerCore(
-            stored.identity,
-            settings,
-            _now(),
-            time.time(),
-            addresses=_advertised(settings, addresses, stored.seeds),
-            seeds=stored.seeds,
-            revocations=stored.revocations,
-            software=software,
-        )
-        self.core: Core = core
-        self.carrier: Carrier = PeerCarrier(core, self._contexts, self._guest, self._expects_guests)
+        self.core, self.carrier = self._carried(stored, addresses, software)
         self.core.recall(stored.members, _now())
         self._members = set(stored.members)
         self.core.on_revoked = self._revoked
@@ -112,6 +103,25 @@ class Cluster:
                 keep=self._keep_invites,
             )
         self._saver: asyncio.Task[None] | None = None
+
+    def _carried(self, stored: Stored, addresses: Iterable[str], software: str) -> tuple[Core, Carrier]:
+        """The two halves of the carrier that the settings name."""
+        settings, now, wall = self.settings, _now(), time.time()
+        if settings.carrier == "nats":
+            admits = self.authority is not None
+            nats = NatsCore(
+                stored.identity, settings, now, wall,
+                addresses=_advertised(settings, addresses, ()) if admits else (),
+                revocations=stored.revocations, software=software,
+            )  # fmt: skip
+            guest = self._guest if admits else None
+            return nats, NatsCarrier(nats, self._contexts, guest, self._expects_guests)
+        peer = PeerCore(
+            stored.identity, settings, now, wall,
+            addresses=_advertised(settings, addresses, stored.seeds), seeds=stored.seeds,
+            revocations=stored.revocations, software=software,
+        )  # fmt: skip
+        return peer, PeerCarrier(peer, self._contexts, self._guest, self._expects_guests)
 
     @property
     def name(self) -> str:

@@ -124,8 +124,8 @@ class Core(ABC):
         """Send to all who can be reached: see ``carrier.Ways``."""
 
     @abstractmethod
-    def flood(self, message: MemberNews | Revoked | Leave) -> None:
-        """Tell everybody something that concerns the cluster itself."""
+    def flood(self, message: MemberNews | Revoked | Leave, *, heard: bool = False) -> None:
+        """Tell everybody something that concerns the cluster itself; ``heard``: it came from others."""
 
     @abstractmethod
     def cut_off(self, revocation: Revocation, now: float) -> None:
@@ -179,13 +179,16 @@ class Core(ABC):
         self.events.add(self.wall(now), "member", name, "removed")
         return True
 
-    def revoked(self, revocation: Revocation, now: float) -> None:
-        """A revocation that is new in ``revocations``: put the node out here and tell everybody."""
+    def revoked(self, revocation: Revocation, now: float, *, heard: bool = False) -> None:
+        """A revocation that is new in ``revocations``: put the node out here and tell everybody.
+
+        ``heard``: it came from others.
+        """
         name = revocation.name
         self.on_revoked(revocation)
         self.events.add(self.wall(now), "revoked", name, "its certificate counts no more")
         self.cut_off(revocation, now)
-        self.flood(Revoked(revocation.body, revocation.signature))
+        self.flood(Revoked(revocation.body, revocation.signature), heard=heard)
         member = self.membership.members.get(name)
         if member is not None and member.certificate.issued <= revocation.time:
             self.membership.remove(name)
@@ -204,7 +207,7 @@ class Core(ABC):
     def _take_revoked(self, message: Revoked, now: float) -> None:
         read = Revocation.read(message.body, message.signature, self.identity.authority)
         if self.revocations.add(read):
-            self.revoked(read, now)
+            self.revoked(read, now, heard=True)
 
     def _take_news(self, news: MemberNews, now: float) -> bool:
         """A member's record; True when it is news. Raises RemoteError when it must not be believed."""

@@ -21,10 +21,12 @@ __all__ = [
     "Claim",
     "Data",
     "Hello",
+    "Here",
     "Kind",
     "Leave",
     "MemberNews",
     "Message",
+    "Part",
     "Ping",
     "Pong",
     "Refuse",
@@ -156,7 +158,33 @@ class Admit(NamedTuple):
     seeds: tuple[Address, ...]
 
 
-Message = Hello | Refuse | Ping | Pong | MemberNews | Data | Routed | Revoked | Leave | Claim | Admit
+class Here(NamedTuple):
+    """A sign of life to everybody, over a carrier without connections between nodes."""
+
+    sequence: int
+    """Of the sender's newest record (``member.Record``)."""
+    interval: int
+    """Milliseconds until the next sign, about."""
+    revocations: bytes
+    """Digest of the revocations that it knows, 8 octets."""
+    reports: dict[str, bytes]
+
+
+class Part(NamedTuple):
+    """A piece of a message that is larger than the carrier takes."""
+
+    message: int
+    """A number of the sender's: the same in all pieces of a message."""
+    number: int
+    """Of this piece, from 0, in order."""
+    total: int
+    octets: bytes
+
+
+Message = (
+    Hello | Refuse | Ping | Pong | MemberNews | Data | Routed | Revoked
+    | Leave | Claim | Admit | Here | Part
+)  # fmt: skip
 
 _NUMBERS: dict[type, int] = {
     Hello: 1,
@@ -170,6 +198,8 @@ _NUMBERS: dict[type, int] = {
     Leave: 9,
     Claim: 10,
     Admit: 11,
+    Here: 12,
+    Part: 13,
 }
 """Append only: these numbers are on the wires of running clusters."""
 
@@ -266,4 +296,6 @@ _LAYOUTS: dict[int, tuple[Any, tuple[Check, ...]]] = {
     9: (Leave, (_text,)),
     10: (Claim, (_octets(MAX_TEXT), _octets(MAX_TEXT), _text, _octets(MAX_CERTIFICATE))),
     11: (Admit, (_octets(MAX_CERTIFICATE), _octets(MAX_CERTIFICATE), _text, are_addresses)),
+    12: (Here, (_whole, _whole, _octets(8), _reports)),
+    13: (Part, (_whole, _whole, _whole, _octets(MAX_BODY))),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from shield.cluster.identity import Identity
+from shield.cluster.member import Member
 from shield.cluster.membership import Membership
 from shield.cluster.messages import MAX_TEXT, Data, Routed
 from shield.cluster.routing import MAX_HOPS
@@ -67,9 +68,20 @@ class Seen:
         self._highest = 0
         self._bits = 0
 
+    def begin(self, incarnation: int, sequence: int) -> None:
+        """Count as taken all that this start of the origin has sent up to a number."""
+        self._incarnation, self._highest, self._bits = incarnation, sequence, (1 << WINDOW) - 1
+
+    def taken(self, incarnation: int, sequence: int) -> bool:
+        """Whether this one was taken, or is too old to tell."""
+        behind = self._highest - sequence
+        if incarnation != self._incarnation:
+            return incarnation < self._incarnation
+        return behind >= 0 and (behind >= WINDOW or bool(self._bits >> behind & 1))
+
     def first(self, incarnation: int, sequence: int) -> bool:
         """Whether this one is new; remembers it."""
-        if incarnation < self._incarnation:
+        if self.taken(incarnation, sequence):
             return False
         if incarnation > self._incarnation:
             self._incarnation, self._highest, self._bits = incarnation, 0, 0
@@ -78,8 +90,6 @@ class Seen:
             self._highest = sequence
             self._bits = ((self._bits << ahead) | 1) & ((1 << WINDOW) - 1) if ahead < WINDOW else 1
             return True
-        if -ahead >= WINDOW or self._bits >> -ahead & 1:
-            return False
         self._bits |= 1 << -ahead
         return True
 
@@ -90,34 +100,52 @@ class Parcels:
     def __init__(self, membership: Membership) -> None:
         self.sequence = 0
         """Of the last parcel of this node."""
-        self.seen: dict[str, Seen] = {}
+        self._seen: dict[str, Seen] = {}
         self._membership = membership
 
-    def make(self, node: str, message: Data) -> Routed:
-        """Sign a message for a member."""
+    def make(self, node: str, message: Data, started: int | None = None) -> Routed:
+        """Sign a message for a node, or for everybody (an empty name).
+
+        ``started``: incarnation of the node; None for what a member's record says.
+        """
         membership = self._membership
         self.sequence += 1
-        started = membership.members[node].record.incarnation
+        if started is None:
+            started = membership.members[node].record.incarnation if node else 0
         parcel = Parcel(membership.name, membership.incarnation, self.sequence, node, *message, started)
         return parcel.sign(membership.identity)
 
     def open(self, parcel: Parcel, routed: Routed, by: str) -> Data:
-        """Check who signed a parcel for this node, and that it is new; raises RemoteError.
+        """Take a parcel for this node: proven, and new; raises RemoteError.
 
         ``by``: by whom it came, for people.
         """
-        membership = self._membership
-        member = membership.members.get(parcel.origin)
+        self.prove(parcel, routed, by)
+        self.once(parcel)
+        return Data(parcel.capability, parcel.kind, parcel.tag, parcel.body)
+
+    def once(self, parcel: Parcel) -> None:
+        """Remember a proven parcel to this start of this node; raises RemoteError("replayed")."""
+        if parcel.destination_incarnation != self._membership.incarnation:
+            raise RemoteError("replayed", parcel.origin)
+        seen = self._seen.setdefault(parcel.origin, Seen())
+        if not seen.first(parcel.incarnation, parcel.sequence):
+            raise RemoteError("replayed", parcel.origin)
+
+    def taken(self, parcel: Parcel) -> bool:
+        """Whether a parcel is not new for sure, without looking who signed it."""
+        if parcel.destination_incarnation != self._membership.incarnation:
+            return True
+        seen = self._seen.get(parcel.origin)
+        return seen is not None and seen.taken(parcel.incarnation, parcel.sequence)
+
+    def prove(self, parcel: Parcel, routed: Routed, by: str) -> Member:
+        """Check that a member, in no earlier start than its last, signed it; raises RemoteError."""
+        member = self._membership.members.get(parcel.origin)
         if member is None:
             raise RemoteError("unknown_sender", parcel.origin)
         if not member.certificate.verify(routed.signature, routed.body):
             raise RemoteError("forged_origin", f"a parcel of {parcel.origin} by way of {by}")
-        if (
-            parcel.incarnation < member.record.incarnation
-            or parcel.destination_incarnation != membership.incarnation
-        ):
+        if parcel.incarnation < member.record.incarnation:
             raise RemoteError("replayed", parcel.origin)
-        seen = self.seen.setdefault(parcel.origin, Seen())
-        if not seen.first(parcel.incarnation, parcel.sequence):
-            raise RemoteError("replayed", parcel.origin)
-        return Data(parcel.capability, parcel.kind, parcel.tag, parcel.body)
+        return member

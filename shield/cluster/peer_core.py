@@ -145,7 +145,12 @@ class PeerCore(Core):
         """Send to one after the other."""
         return [node for node in nodes if self.send(node, message, frame, now) is not SendResult.SENT]
 
-    def flood(self, message: MemberNews | Revoked | Leave) -> None:
+    def flood(
+        self,
+        message: MemberNews | Revoked | Leave,
+        *,
+        heard: bool = False,  # noqa: ARG002
+    ) -> None:
         """Tell all neighbours, who tell theirs what is news to them."""
         self.links.flood(message)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
+from shield.cluster.nats_settings import NatsSettings
 from shield.cluster.tag_plan import read_plans
 from shield.errors import ConfigError, InputError
 
@@ -48,6 +50,10 @@ class ClusterSettings:
 
     directory: str = DEFAULT_DIRECTORY
     """Where keys, certificates and known members are kept. Nobody else may read it."""
+    carrier: Literal["peer", "nats"] = "peer"
+    """What carries messages between nodes: ``peer``, connections between all of them, to about 64; or
+    ``nats``, NATS servers that you run, for hundreds (``pip install 'shield-sip[nats]'``). All nodes of
+    a cluster use the same."""
     listen: str = f"0.0.0.0:{DEFAULT_PORT}"
     """Address and TCP port for other nodes; ``[::]:7170`` takes IPv6 and IPv4. With port 0 the system
     chooses one, which suits a member that dials the others."""
@@ -80,6 +86,7 @@ class ClusterSettings:
     only an operator decides."""
     tag_priority: int = 100
     """Of the nodes that may take over, the one with the lowest number does, then by name."""
+    nats: NatsSettings = field(default_factory=NatsSettings)
 
     def __post_init__(self) -> None:
         problems = self._wrong_tags()
@@ -102,6 +109,8 @@ class ClusterSettings:
             problems.append("cluster.relay_cost: must be between 0 and 1000")
         if not 65536 <= self.send_budget <= 1 << 30:
             problems.append("cluster.send_budget: must be between 65536 and 1073741824 bytes")
+        if self.carrier == "nats" and not self.nats.servers:
+            problems.append("cluster.nats.servers: carrier nats needs at least one server")
         if problems:
             raise ConfigError(*problems)
 

@@ -1,0 +1,270 @@
+"""NatsCarrier: carries a core's messages over a NATS server. It decides nothing, the core does.
+
+A server that is gone, silent or refuses us is tried again, with the others in turn, for ever; what this
+node detects and decides does not wait for it. The client's own ways to connect again are not used: one
+connection is one client, so that each failure is seen, told and has an end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from shield.cluster.nats_connection import CLOSE_SECONDS, NatsConnection
+from shield.cluster.nats_core import LEAST_PAYLOAD, NatsCore
+from shield.cluster.nats_login import Login, explain, new_client
+from shield.cluster.nats_presence import Place
+from shield.cluster.peer_door import Credentials, Door, Guest, GuestConnection
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+__all__ = ["NatsCarrier"]
+
+CONNECT_SECONDS = 5.0
+"""To connect, greet with TLS, log in and subscribe."""
+
+FIRST_PAUSE = 0.25
+MAX_PAUSE = 15.0
+"""Seconds until the servers are tried again; doubled after each round without success."""
+
+STEADY_SECONDS = 10.0
+"""A connection that lasted so long was a success: after it, the pause is short again."""
+
+HIGH_WATER = 512 * 1024
+"""Octets that the client may hold; then we wait until the server has taken them."""
+
+_log = logging.getLogger(__name__)
+_now = time.monotonic
+
+
+class NatsCarrier:
+    """One connection to one of the servers, for one core.
+
+    With ``guest`` and ``expects_guests`` it also listens for new nodes with a join token (``Door``): a
+    NATS server has no part in that.
+    """
+
+    def __init__(
+        self,
+        core: NatsCore,
+        credentials: Credentials,
+        guest: Callable[[str], Guest | None] | None = None,
+        expects_guests: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.core = core
+        self.door = Door(credentials, self._arrival, guest or (lambda _host: None), expects_guests)
+        self.refused = self.door.refused
+        self._admits = guest is not None
+        self._login = Login(core.settings.nats)
+        self._client: Client | None = None
+        self._server = ""
+        self._problems: dict[str, str] = {}
+        self._rtt: float | None = None
+        self._reconnects = 0
+        self._missed = 0
+        self._runner: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._wanted = asyncio.Event()
+
+    # --- for people -------------------------------------------------------------------------
+
+    @property
+    def port(self) -> int:
+        """TCP port for new nodes; 0 on a node that admits none."""
+        return self.door.port
+
+    @property
+    def throttled(self) -> int:
+        """Messages that were left out because there were too many."""
+        return self.core.throttled + self._missed
+
+    def problems(self) -> dict[str, str]:
+        """Why there is no connection, by server; empty while there is one and nothing is wrong."""
+        return dict(self._problems)
+
+    def status(self, now: float) -> dict[str, Any]:  # noqa: ARG002
+        """The carrier in short."""
+        core = self.core
+        return {
+            "carrier": "nats",
+            "server": self._server,
+            "server_rtt": None if self._rtt is None else round(self._rtt, 6),
+            "reconnects": self._reconnects,
+            "waiting": core.outbox.waiting,
+            "dropped": core.outbox.dropped,
+            "unmet": core.unmet,
+            "throttled": self.throttled,
+            "refused": dict(self.refused),
+            "unreachable": self.problems(),
+        }
+
+    def connections(self, now: float) -> list[dict[str, Any]]:  # noqa: ARG002
+        """The one connection, while there is one."""
+        if self._client is None:
+            return []
+        stats = self._client.stats
+        return [
+            {
+                "peer": self._server,
+                "state": "up",
+                "rtt": None if self._rtt is None else round(self._rtt, 6),
+                "waiting": self.core.outbox.waiting,
+                "frames_in": stats["in_msgs"],
+                "frames_out": stats["out_msgs"],
+                "bytes_in": stats["in_bytes"],
+                "bytes_out": stats["out_bytes"],
+            }
+        ]
+
+    def connection(self, node: str, now: float) -> dict[str, Any]:
+        """What is known of one member."""
+        return self.core.presence.as_json(node, now)
+
+    # --- life -------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin; raises SystemFailure when the client is missing or files cannot be read."""
+        new_client(needs_tls=True)
+        self._login.options()
+        if self._admits:
+            self.door.open(self.core.settings.listen)
+        self.core.post.wake = self._wanted.set
+        self._runner = asyncio.ensure_future(self._run())
+        self._look()
+
+    async def close(self, *, leave: bool = False) -> None:
+        """End; with ``leave`` say goodbye first."""
+        runner, self._runner = self._runner, None
+        if runner is None:
+            return
+        if leave:
+            self.core.leave(_now())
+            if self._client is not None:
+                with contextlib.suppress(Exception):
+                    async with asyncio.timeout(CLOSE_SECONDS):
+                        await self._publish_all(self._client)
+                        await self._client.flush()
+        if self._timer is not None:
+            self._timer.cancel()
+        self.door.close()
+        self.core.post.wake = lambda: None
+        runner.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await runner
+
+    def _look(self) -> None:
+        """Run the core's timers."""
+        now = _now()
+        self.core.shift = time.time() - now
+        try:
+            self.core.handle_timer(now)
+        finally:  # whatever happens here, a node without timers would be dead for the others
+            wait = self.core.get_timer() - _now()
+            self._timer = asyncio.get_running_loop().call_later(max(0.01, wait), self._look)
+
+    async def _run(self) -> None:
+        """Be connected to one of the servers, always."""
+        pause = FIRST_PAUSE
+        while True:
+            for server in self.core.settings.nats.servers:
+                began = _now()
+                try:
+                    why = await self._serve(server)
+                except Exception as error:  # noqa: BLE001 - the library documents no list of its errors
+                    why = explain(error)
+                if self._problems.get(server) != why:
+                    _log.warning("cluster: %s: %s; trying again", server, why)
+                self._problems[server] = why
+                if _now() - began >= STEADY_SECONDS:
+                    pause = FIRST_PAUSE
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MAX_PAUSE)
+
+    # --- one connection ---------------------------------------------------------------------
+
+    async def _serve(self, server: str) -> str:
+        """Connect to a server and stay; gives why it has ended. Raises when it did not begin."""
+        connection = NatsConnection(self._login, server)
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await connection.open(self.core.name, self._subscriptions())
+            client = connection.client
+            if client.max_payload < LEAST_PAYLOAD:
+                return f"its max_payload of {client.max_payload} is below {LEAST_PAYLOAD}"
+            self._client, self._server = client, server
+            self._problems.clear()
+            self._reconnects += 1
+            self.core.up(server, client.max_payload, _now())
+            return await self._stay(connection)
+        except TimeoutError:
+            raise connection.problem or TimeoutError from None
+        except OSError as error:
+            raise connection.problem or error from None
+        finally:
+            if self._client is not None:
+                self._client, self._server, self._rtt = None, "", None
+            self.core.down(server, connection.why(), _now())
+            self._missed += connection.missed
+            await connection.end()
+
+    def _subscriptions(self) -> dict[str, Callable[[bytes], None]]:
+        subject, receive = self.core.subject, self.core.receive
+        places = {
+            subject(Place.HERE): Place.HERE,
+            subject(Place.ALL): Place.ALL,
+            subject(Place.NODE, self.core.name): Place.NODE,
+        }
+        return {
+            name: lambda data, place=place: receive(place, data, _now())  # type: ignore[misc]
+            for name, place in places.items()
+        }
+
+    async def _stay(self, connection: NatsConnection) -> str:
+        """Publish and ask for signs of life until the connection ends; gives why it did."""
+        work = [
+            asyncio.ensure_future(self._pump(connection.client)),
+            asyncio.ensure_future(self._probe(connection)),
+            asyncio.ensure_future(connection.lost.wait()),
+        ]
+        try:
+            await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in work:
+                task.cancel()
+            results = await asyncio.gather(*work, return_exceptions=True)
+        failures = [one for one in results if isinstance(one, Exception)]
+        if failures and connection.problem is None:
+            connection.problem = failures[0]
+        return connection.why()
+
+    async def _pump(self, client: Client) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            await self._publish_all(client)
+
+    async def _publish_all(self, client: Client) -> None:
+        while (publication := self.core.next_publication()) is not None:
+            await client.publish(*publication)
+            if client.pending_data_size > HIGH_WATER:
+                await client.flush(timeout=self._silence)  # type: ignore[arg-type]  # seconds
+
+    async def _probe(self, connection: NatsConnection) -> None:
+        """A frozen server keeps its connections: ask it, and leave it when it does not answer."""
+        while True:
+            began = _now()
+            await connection.client.flush(timeout=self._silence)  # type: ignore[arg-type]  # seconds
+            self._rtt = _now() - began
+            await asyncio.sleep(self.core.settings.nats.heartbeat)
+
+    @property
+    def _silence(self) -> float:
+        return self.core.settings.nats.silence
+
+    def _arrival(self, host: str) -> GuestConnection:
+        return GuestConnection(self.door, host)

@@ -1,0 +1,353 @@
+"""NatsCore: a core whose messages travel over a NATS server: one publication reaches everybody.
+
+The server is not trusted: everything is signed by its origin, taken once, and only from members that
+this node has met since both were started. It can read, drop and delay. There are no connections and no
+ways between nodes: presence is by signs of life.
+
+Its parts beside those of every core: ``Presence``, ``Outbox``, ``Assembly`` (of messages in parts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from zlib import crc32
+
+from shield.cluster.capability import SendResult
+from shield.cluster.core import Core
+from shield.cluster.identity import Identity
+from shield.cluster.messages import (
+    HIGHEST_VERSION,
+    LOWEST_VERSION,
+    Data,
+    Hello,
+    Here,
+    Kind,
+    Leave,
+    MemberNews,
+    Message,
+    Part,
+    Revoked,
+    Routed,
+    decode,
+    encode_message,
+)
+from shield.cluster.names import is_name
+from shield.cluster.nats_outbox import Item, Outbox
+from shield.cluster.nats_parts import Assembly, cut
+from shield.cluster.nats_presence import Place, Presence
+from shield.cluster.parcels import Parcel
+from shield.cluster.revocation import Revocation, Revocations
+from shield.cluster.settings import Address, ClusterSettings
+from shield.errors import RemoteError
+from shield.wire import MAX_FRAME, unpack_value
+
+__all__ = ["LEAST_PAYLOAD", "NatsCore"]
+
+LEAST_PAYLOAD = 16 * 1024
+"""Octets that a server must take: a member's record and a certificate fit."""
+
+ENVELOPE = 1024
+"""Octets that a parcel adds to what it holds: names, numbers, signature."""
+
+MAX_WORK = 2000
+"""Signatures that are looked at between two looks at the timers (8,000 a second), or 16 kB read: anybody
+who may publish can send some. What is left out is found by comparing."""
+
+TELLERS = 4
+"""About so many nodes tell another one the revocations that it does not know."""
+
+LENGTH = 4
+"""Octets of the length in front of a frame."""
+
+INNER = ""
+"""Capability of parcels that hold a message of the cluster itself."""
+
+
+class NatsCore(Core):
+    """See the module's docstring. The carrier calls ``up`` and ``down``, and empties ``outbox``."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        settings: ClusterSettings,
+        now: float,
+        wall: float,
+        *,
+        addresses: Iterable[Address] = (),
+        revocations: Revocations | None = None,
+        software: str = "shield",
+    ) -> None:
+        self.presence = Presence(settings.nats.silence)
+        self.outbox = Outbox(settings.send_budget)
+        self.received = self.unknown = self.unmet = self.throttled = 0
+        """Messages that came; with a number that we do not know; of nodes that we have not met (again);
+        left out because there were too many."""
+        self._assembly = Assembly()
+        self._max_payload = MAX_FRAME
+        self._next_sign = now
+        self._tell_at = now
+        self._message = self._work = 0
+        # Dots part the words of a subject; no name holds an underscore.
+        self._prefix = f"{settings.nats.subject}.{identity.cluster.replace('.', '_')}"
+        super().__init__(
+            identity, settings, now, wall, self.presence,
+            addresses=addresses, revocations=revocations, software=software,
+        )  # fmt: skip
+
+    def subject(self, place: Place, node: str = "") -> str:
+        """Where to publish, or what to subscribe to."""
+        end = f".{node.replace('.', '_')}" if place is Place.NODE else ""
+        return f"{self._prefix}.{place.value}{end}"
+
+    # --- the connection to the server -------------------------------------------------------
+
+    def up(self, server: str, max_payload: int, now: float) -> None:
+        """The server is there, and what it has for this node comes."""
+        self._max_payload = min(max_payload, MAX_FRAME)
+        self.presence.connected = True
+        self.events.add(self.wall(now), "link", server, "connected")
+        self._tell(self.subject(Place.HERE), self.membership.news)
+        self._next_sign = now
+        self._give_sign(now)
+        self.post.wake()
+
+    def down(self, server: str, why: str, now: float) -> None:
+        """The server is gone: nobody can be reached."""
+        if self.presence.connected:
+            self.presence.connected = False
+            self.outbox.clear()
+            self.events.add(self.wall(now), "link", server, f"lost: {why}")
+            self._changed(self.membership.recompute(now), now)
+
+    def receive(self, place: Place, data: bytes, now: float) -> None:
+        """What was published. What is wrong with it is counted, and costs nothing else."""
+        self.received += 1
+        if self._work >= MAX_WORK:
+            self.throttled += 1
+            return
+        self._work += len(data) >> 14
+        try:
+            self._take(place, data, now)
+        except RemoteError as error:
+            self._wrong(error, "", now)
+        self.post.wake()
+
+    # --- what every core does ---------------------------------------------------------------
+
+    def send(self, node: str, message: Data, frame: bytes, now: float) -> SendResult:  # noqa: ARG002
+        """Publish for one node."""
+        return self._publish(self.subject(Place.NODE, node), node, message, frame)
+
+    def broadcast(
+        self,
+        nodes: tuple[str, ...],
+        message: Data,
+        frame: bytes,
+        now: float,  # noqa: ARG002
+    ) -> Collection[str]:
+        """Publish once for everybody."""
+        result = self._publish(self.subject(Place.ALL), "", message, frame)
+        return () if result is SendResult.SENT else nodes
+
+    def flood(self, message: MemberNews | Revoked | Leave, *, heard: bool = False) -> None:
+        """Publish for everybody, unless it was: a goodbye is in the member's record."""
+        if not heard and not isinstance(message, Leave):
+            self._tell(self.subject(Place.HERE), message)
+
+    def cut_off(self, revocation: Revocation, now: float) -> None:
+        """Meet a node no more, unless it comes with a newer certificate."""
+        member = self.membership.members.get(revocation.name)
+        if member is None or member.certificate.issued <= revocation.time:
+            self.presence.forget(revocation.name)
+            self._assembly.forget(revocation.name)
+        if revocation.name == self.name and self.identity.own.issued <= revocation.time:
+            self.events.add(self.wall(now), "warning", self.name, "this node was put out of the cluster")
+
+    def look_at_timers(self, now: float) -> None:
+        """Give a sign of life when it is time; begin to count anew."""
+        self._work = 0
+        self.presence.next_turn()
+        if self.presence.connected and now >= self._next_sign:
+            self._give_sign(now)
+        if self.outbox.lost and not self.outbox.waiting:
+            self.outbox.lost = False
+            self.events.add(self.wall(now), "overflow", "", "the server did not read; compared anew")
+
+    # --- to others --------------------------------------------------------------------------
+
+    def next_publication(self) -> tuple[str, bytes] | None:
+        """Give subject and payload of what is published next; None when nothing waits."""
+        while (item := self.outbox.next_item()) is not None:
+            if isinstance(item.content, bytes):
+                return item.subject, item.content
+            if item.started is None and item.node and item.node not in self.membership.members:
+                continue  # removed meanwhile
+            return item.subject, _packed(self.parcels.make(item.node, item.content, item.started))
+        return None
+
+    def _publish(self, subject: str, node: str, message: Data, frame: bytes) -> SendResult:
+        if not self.presence.connected:
+            return SendResult.UNREACHABLE
+        room = self._max_payload - ENVELOPE
+        if len(frame) <= room:
+            items = [Item(subject, node, message, len(frame))]
+        else:
+            self._message += 1
+            parts = cut(frame[LENGTH:], room, self._message)
+            items = [Item(subject, node, _inner(part), len(part.octets)) for part in parts]
+        return SendResult.SENT if self.outbox.add(items) else SendResult.FAILED
+
+    def _tell(self, subject: str, message: MemberNews | Revoked) -> None:
+        """Publish what is signed already."""
+        if self.presence.connected:
+            payload = _packed(message)
+            self.outbox.add_urgent(Item(subject, "", payload, len(payload)))
+
+    def _give_sign(self, now: float) -> None:
+        heartbeat = self.settings.nats.heartbeat
+        self._next_sign = max(self._next_sign + heartbeat, now)
+        sign = Here(
+            self.membership.record.sequence,
+            int(heartbeat * 1000),
+            self.revocations.digest.to_bytes(8, "big"),
+            self._reports(now),
+        )
+        self.outbox.add_urgent(Item(self.subject(Place.HERE), "", _inner(sign), ENVELOPE))
+
+    def _greet(self, name: str, incarnation: int, now: float, kind: Kind = Kind.REQUEST) -> None:
+        """Tell one node who we are; it must answer a request, which proves that it is there."""
+        revoked = name in self.revocations.times and name not in self.membership.members
+        if revoked or not is_name(name) or not self.presence.connected:
+            return
+        known = name in self.membership.members
+        allowed = self.presence.may_greet if kind is Kind.REQUEST else self.presence.may_reply
+        if allowed(name, now, known=known):
+            subject = self.subject(Place.NODE, name)
+            self._tell(subject, self.membership.news)
+            hello = _inner(self._hello(now), kind)
+            self.outbox.add_urgent(Item(subject, name, hello, ENVELOPE, incarnation))
+
+    # --- from others ------------------------------------------------------------------------
+
+    def _take(self, place: Place, data: bytes, now: float) -> None:
+        if len(data) > MAX_FRAME:
+            raise RemoteError("oversize", f"{len(data)} octets, {MAX_FRAME} allowed")
+        message = _read(data)
+        if message is None:
+            self.unknown += 1
+        elif isinstance(message, Routed):
+            self._take_parcel(place, message, now)
+        elif isinstance(message, MemberNews):
+            self._work += 1
+            self._take_news(message, now)
+        elif isinstance(message, Revoked):
+            self._work += 1
+            self._take_revoked(message, now)
+        else:
+            raise RemoteError("shape", f"{type(message).__name__} without a signature")
+
+    def _take_parcel(self, place: Place, routed: Routed, now: float) -> None:
+        parcel = Parcel.read(routed)
+        name, started = parcel.origin, parcel.incarnation
+        if parcel.destination != (self.name if place is Place.NODE else ""):
+            raise RemoteError("wrong_subject", f"for {parcel.destination or 'everybody'}")
+        if name == self.name:
+            self.errors["own_name"] += 1  # before a restart, sent again, or by another node
+            return
+        if name not in self.membership.members:
+            self._not_met(name, started, now)
+            return
+        if self._taken(place, parcel):  # anybody can send it again; its signature costs more than this
+            raise RemoteError("replayed", name)
+        self._work += 1
+        member = self.parcels.prove(parcel, routed, "the server")
+        if started != member.record.incarnation:
+            self._not_met(name, started, now)
+            return
+        if place is Place.NODE:
+            self.parcels.once(parcel)
+            self.presence.meet(name, started, parcel.sequence, now)
+            if self.presence.refused(name):
+                return
+        elif not self.presence.met(name, started):
+            self._not_met(name, started, now)
+            return
+        elif not self.presence.first(place, name, parcel.sequence):
+            raise RemoteError("replayed", name)
+        self.presence.hear(name, now)
+        if name not in self.membership.routes:
+            self._changed(self.membership.recompute(now), now)
+        self._deliver(place, parcel, now)
+
+    def _taken(self, place: Place, parcel: Parcel) -> bool:
+        if place is Place.NODE:
+            return self.parcels.taken(parcel)
+        return self.presence.taken(place, parcel.origin, parcel.incarnation, parcel.sequence)
+
+    def _not_met(self, name: str, started: int, now: float) -> None:
+        self.unmet += 1
+        self._greet(name, started, now)
+
+    def _deliver(self, place: Place, parcel: Parcel, now: float) -> None:
+        name = parcel.origin
+        message: Message | None = Data(parcel.capability, parcel.kind, parcel.tag, parcel.body)
+        if parcel.capability == INNER:
+            message = _decoded(parcel.body)
+            if isinstance(message, Part) and place is not Place.HERE:
+                message = self._assembly.add(name, message)
+        if message is None:
+            return
+        if isinstance(message, Data) and place is not Place.HERE:
+            self.post.deliver(name, message, now)
+        elif isinstance(message, Here) and place is Place.HERE:
+            self._take_sign(name, message, now)
+        elif isinstance(message, Hello) and place is Place.NODE:
+            self._take_hello(name, message, parcel, now)
+        else:
+            raise RemoteError("wrong_subject", f"{type(message).__name__} of {name}")
+
+    def _take_sign(self, name: str, sign: Here, now: float) -> None:
+        self.presence.hear(name, now, sign.interval / 1000)
+        member = self.membership.members[name]
+        if sign.sequence > member.record.sequence:
+            self._greet(name, member.record.incarnation, now)
+        if sign.revocations != self.revocations.digest.to_bytes(8, "big"):
+            self._tell_revocations(name, now)
+        self._reported(name, sign.reports, now)
+
+    def _take_hello(self, name: str, hello: Hello, parcel: Parcel, now: float) -> None:
+        if hello.lowest > HIGHEST_VERSION or hello.highest < LOWEST_VERSION:
+            self.presence.refuse(name)
+            raise RemoteError("version", f"{name} speaks {hello.lowest} to {hello.highest}")
+        self.presence.clock_told(name, hello.wall - self.wall(now))
+        if parcel.kind == Kind.REQUEST:
+            self._greet(name, parcel.incarnation, now, Kind.REPLY)
+
+    def _tell_revocations(self, name: str, now: float) -> None:
+        """Tell ours to a node that knows others. All see the difference; a few of them are enough."""
+        turn = crc32(f"{self.name} {name} {now:.0f}".encode())
+        if now < self._tell_at or turn % (1 + len(self.membership.routes)) >= TELLERS:
+            return
+        self._tell_at = now + self.settings.nats.heartbeat
+        for revocation in self.revocations:
+            self._tell(self.subject(Place.NODE, name), Revoked(revocation.body, revocation.signature))
+
+
+def _packed(message: Message) -> bytes:
+    """A message as it is published: without the length that is in front of it on a stream."""
+    return encode_message(message)[LENGTH:]
+
+
+def _inner(message: Hello | Here | Part, kind: Kind = Kind.MESSAGE) -> Data:
+    """A message of the cluster itself, for a parcel."""
+    return Data(INNER, kind, 0, unpack_value(_packed(message)))
+
+
+def _read(data: bytes) -> Message | None:
+    return _decoded(unpack_value(data))
+
+
+def _decoded(frame: object) -> Message | None:
+    if not isinstance(frame, tuple) or not frame or type(frame[0]) is not int:
+        raise RemoteError("shape", "a message is an array that begins with its number")
+    return decode(frame)
