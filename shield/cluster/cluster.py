@@ -85,12 +85,12 @@ class Cluster:
         self.core.recall(stored.members, _now())
         self._members = set(stored.members)
         self.core.on_revoked = self._revoked
-        self.switchboard = Switchboard(core)
+        self.switchboard = Switchboard(self.core)
         self.steward = Steward(self.core, self.authority, self._keep)
         self.tags = Tags(
-            core,
+            self.core,
             read_plans(settings.tags, settings.tag_takeover, settings.tag_priority),
-            self._directory.load_tags(core.membership.certificate_of),
+            self._directory.load_tags(self.core.membership.certificate_of),
             self._directory.save_tags,
         )
         self.admission: Admission | None = None
@@ -136,8 +136,8 @@ class Cluster:
     async def start(self) -> None:
         """Listen and connect; raises SystemFailure when the address cannot be had."""
         await self.carrier.start()
-        port = self.carrier.port
-        self.core.reached_at([(host, given or port) for host, given in self.core.addresses], _now())
+        if port := self.carrier.port:
+            self.core.reached_at([(host, given or port) for host, given in self.core.addresses], _now())
         self._saver = asyncio.ensure_future(self._save_regularly())
 
     async def close(self, *, leave: bool = True) -> None:

@@ -11,13 +11,14 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from shield.cluster.nats_connection import CLOSE_SECONDS, NatsConnection
+from shield.cluster.nats_connection import CLOSE_SECONDS, NatsConnection, end_tasks
 from shield.cluster.nats_core import LEAST_PAYLOAD, NatsCore
 from shield.cluster.nats_login import Login, explain, new_client
-from shield.cluster.nats_presence import Place
+from shield.cluster.nats_wire import Place
 from shield.cluster.peer_door import Credentials, Door, Guest, GuestConnection
 
 if TYPE_CHECKING:
@@ -65,8 +66,10 @@ class NatsCarrier:
         self._server = ""
         self._problems: dict[str, str] = {}
         self._rtt: float | None = None
-        self._reconnects = 0
+        self._connects = 0
         self._missed = 0
+        self.throttled = 0
+        self._looked = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._wanted = asyncio.Event()
@@ -77,11 +80,6 @@ class NatsCarrier:
     def port(self) -> int:
         """TCP port for new nodes; 0 on a node that admits none."""
         return self.door.port
-
-    @property
-    def throttled(self) -> int:
-        """Messages that were left out because there were too many."""
-        return self.core.throttled + self._missed
 
     def problems(self) -> dict[str, str]:
         """Why there is no connection, by server; empty while there is one and nothing is wrong."""
@@ -94,11 +92,12 @@ class NatsCarrier:
             "carrier": "nats",
             "server": self._server,
             "server_rtt": None if self._rtt is None else round(self._rtt, 6),
-            "reconnects": self._reconnects,
+            "connects": self._connects,
             "waiting": core.outbox.waiting,
             "dropped": core.outbox.dropped,
             "unmet": core.unmet,
             "throttled": self.throttled,
+            "missed": self._missed,
             "refused": dict(self.refused),
             "unreachable": self.problems(),
         }
@@ -153,9 +152,7 @@ class NatsCarrier:
             self._timer.cancel()
         self.door.close()
         self.core.post.wake = lambda: None
-        runner.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await runner
+        await end_tasks(runner)
 
     def _look(self) -> None:
         """Run the core's timers."""
@@ -163,6 +160,7 @@ class NatsCarrier:
         self.core.shift = time.time() - now
         try:
             self.core.handle_timer(now)
+            self._looked.set()
         finally:  # whatever happens here, a node without timers would be dead for the others
             wait = self.core.get_timer() - _now()
             self._timer = asyncio.get_running_loop().call_later(max(0.01, wait), self._look)
@@ -198,12 +196,10 @@ class NatsCarrier:
                 return f"its max_payload of {client.max_payload} is below {LEAST_PAYLOAD}"
             self._client, self._server = client, server
             self._problems.clear()
-            self._reconnects += 1
+            self._connects += 1
             self.core.up(server, client.max_payload, _now())
             return await self._stay(connection)
-        except TimeoutError:
-            raise connection.problem or TimeoutError from None
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - see _run
             raise connection.problem or error from None
         finally:
             if self._client is not None:
@@ -212,17 +208,22 @@ class NatsCarrier:
             self._missed += connection.missed
             await connection.end()
 
-    def _subscriptions(self) -> dict[str, Callable[[bytes], None]]:
-        subject, receive = self.core.subject, self.core.receive
+    async def _receive(self, place: Place, payload: bytes) -> None:
+        """Hand something to the core, when it has time: until then it waits, within bounds."""
+        while self.core.busy:
+            self.throttled += 1
+            self._looked.clear()
+            await self._looked.wait()
+        self.core.receive(place, payload, _now())
+
+    def _subscriptions(self) -> dict[str, Callable[[bytes], Awaitable[None]]]:
+        subjects = self.core.subjects
         places = {
-            subject(Place.HERE): Place.HERE,
-            subject(Place.ALL): Place.ALL,
-            subject(Place.NODE, self.core.name): Place.NODE,
+            subjects.here: Place.HERE,
+            subjects.all: Place.ALL,
+            subjects.node(self.core.name): Place.NODE,
         }
-        return {
-            name: lambda data, place=place: receive(place, data, _now())  # type: ignore[misc]
-            for name, place in places.items()
-        }
+        return {subject: partial(self._receive, place) for subject, place in places.items()}
 
     async def _stay(self, connection: NatsConnection) -> str:
         """Publish and ask for signs of life until the connection ends; gives why it did."""
@@ -234,10 +235,7 @@ class NatsCarrier:
         try:
             await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in work:
-                task.cancel()
-            results = await asyncio.gather(*work, return_exceptions=True)
-        failures = [one for one in results if isinstance(one, Exception)]
+            failures = [failure for failure in await end_tasks(*work) if failure is not None]
         if failures and connection.problem is None:
             connection.problem = failures[0]
         return connection.why()

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from shield.cluster.nats_login import Login, explain, new_client
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
-__all__ = ["CLOSE_SECONDS", "NatsConnection"]
+__all__ = ["CLOSE_SECONDS", "NatsConnection", "end_tasks"]
+
+Take = Callable[[bytes], Awaitable[None]]
+"""Takes what was published on a subject."""
 
 MAX_PENDING = 50_000
 MAX_PENDING_BYTES = 32 * 1024 * 1024
 """Messages and octets of one subscription that may wait for us. The rest is lost, and compared."""
+
+CANCEL_SECONDS = 0.1
+"""Between two cancellations of a task."""
 
 CLOSE_SECONDS = 1.0
 """How long a connection may take to end."""
@@ -33,8 +40,9 @@ class NatsConnection:
         self.missed = 0
         self._login = login
         self._server = server
+        logging.getLogger("asyncio").addFilter(_worth_logging)
 
-    async def open(self, name: str, subscriptions: dict[str, Callable[[bytes], None]]) -> None:
+    async def open(self, name: str, subscriptions: Mapping[str, Take]) -> None:
         """Connect, log in and subscribe; raises what the library raises."""
         await self.client.connect(
             servers=[self._server],
@@ -49,8 +57,8 @@ class NatsConnection:
         )
         for subject, take in subscriptions.items():
 
-            async def receive(message: Msg, take: Callable[[bytes], None] = take) -> None:
-                take(message.data)
+            async def receive(message: Msg, take: Take = take) -> None:
+                await take(message.data)
 
             await self.client.subscribe(
                 subject,
@@ -88,3 +96,21 @@ class NatsConnection:
         if self.problem is None:
             self.problem = self.client.last_error
         self.lost.set()
+
+
+def _worth_logging(record: logging.LogRecord) -> bool:
+    """At each end of a connection asyncio warns of how the library reads; nobody can do anything."""
+    return not record.getMessage().startswith("returning true from eof_received")
+
+
+async def end_tasks(*tasks: asyncio.Task[Any]) -> list[BaseException | None]:
+    """End tasks, and give what they raised.
+
+    The library swallows a cancellation that comes while it hands octets on: say it until it is heard.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_SECONDS)
+    return [None if task.cancelled() else task.exception() for task in tasks]

@@ -28,18 +28,17 @@ from shield.cluster.messages import (
     Part,
     Revoked,
     Routed,
-    decode,
-    encode_message,
 )
 from shield.cluster.names import is_name
 from shield.cluster.nats_outbox import Item, Outbox
 from shield.cluster.nats_parts import Assembly, cut
-from shield.cluster.nats_presence import Place, Presence
+from shield.cluster.nats_presence import Presence
+from shield.cluster.nats_wire import INNER, LENGTH, Place, Subjects, inner, opened, packed, read
 from shield.cluster.parcels import Parcel
 from shield.cluster.revocation import Revocation, Revocations
 from shield.cluster.settings import Address, ClusterSettings
 from shield.errors import RemoteError
-from shield.wire import MAX_FRAME, unpack_value
+from shield.wire import MAX_FRAME
 
 __all__ = ["LEAST_PAYLOAD", "NatsCore"]
 
@@ -49,18 +48,12 @@ LEAST_PAYLOAD = 16 * 1024
 ENVELOPE = 1024
 """Octets that a parcel adds to what it holds: names, numbers, signature."""
 
-MAX_WORK = 2000
-"""Signatures that are looked at between two looks at the timers (8,000 a second), or 16 kB read: anybody
-who may publish can send some. What is left out is found by comparing."""
+MAX_WORK = 1000
+"""Signatures that are looked at between two looks at the timers (4,000 a second, half of a core), or 16
+kB read; the rest waits. Capabilities send in batches, and anybody who may publish can make us look."""
 
 TELLERS = 4
 """About so many nodes tell another one the revocations that it does not know."""
-
-LENGTH = 4
-"""Octets of the length in front of a frame."""
-
-INNER = ""
-"""Capability of parcels that hold a message of the cluster itself."""
 
 
 class NatsCore(Core):
@@ -79,25 +72,18 @@ class NatsCore(Core):
     ) -> None:
         self.presence = Presence(settings.nats.silence)
         self.outbox = Outbox(settings.send_budget)
-        self.received = self.unknown = self.unmet = self.throttled = 0
-        """Messages that came; with a number that we do not know; of nodes that we have not met (again);
-        left out because there were too many."""
+        self.received = self.unknown = self.unmet = 0
+        """Messages that came; with a number that we do not know; of nodes that we have not met."""
         self._assembly = Assembly()
         self._max_payload = MAX_FRAME
         self._next_sign = now
         self._tell_at = now
         self._message = self._work = 0
-        # Dots part the words of a subject; no name holds an underscore.
-        self._prefix = f"{settings.nats.subject}.{identity.cluster.replace('.', '_')}"
+        self.subjects = Subjects(settings.nats.subject, identity.cluster)
         super().__init__(
             identity, settings, now, wall, self.presence,
             addresses=addresses, revocations=revocations, software=software,
         )  # fmt: skip
-
-    def subject(self, place: Place, node: str = "") -> str:
-        """Where to publish, or what to subscribe to."""
-        end = f".{node.replace('.', '_')}" if place is Place.NODE else ""
-        return f"{self._prefix}.{place.value}{end}"
 
     # --- the connection to the server -------------------------------------------------------
 
@@ -106,7 +92,7 @@ class NatsCore(Core):
         self._max_payload = min(max_payload, MAX_FRAME)
         self.presence.connected = True
         self.events.add(self.wall(now), "link", server, "connected")
-        self._tell(self.subject(Place.HERE), self.membership.news)
+        self._tell(self.subjects.here, self.membership.news)
         self._next_sign = now
         self._give_sign(now)
         self.post.wake()
@@ -119,12 +105,14 @@ class NatsCore(Core):
             self.events.add(self.wall(now), "link", server, f"lost: {why}")
             self._changed(self.membership.recompute(now), now)
 
+    @property
+    def busy(self) -> bool:
+        """Whether what comes shall wait until the timers have run."""
+        return self._work >= MAX_WORK
+
     def receive(self, place: Place, data: bytes, now: float) -> None:
         """What was published. What is wrong with it is counted, and costs nothing else."""
         self.received += 1
-        if self._work >= MAX_WORK:
-            self.throttled += 1
-            return
         self._work += len(data) >> 14
         try:
             self._take(place, data, now)
@@ -136,7 +124,7 @@ class NatsCore(Core):
 
     def send(self, node: str, message: Data, frame: bytes, now: float) -> SendResult:  # noqa: ARG002
         """Publish for one node."""
-        return self._publish(self.subject(Place.NODE, node), node, message, frame)
+        return self._publish(self.subjects.node(node), node, message, frame)
 
     def broadcast(
         self,
@@ -146,13 +134,13 @@ class NatsCore(Core):
         now: float,  # noqa: ARG002
     ) -> Collection[str]:
         """Publish once for everybody."""
-        result = self._publish(self.subject(Place.ALL), "", message, frame)
+        result = self._publish(self.subjects.all, "", message, frame)
         return () if result is SendResult.SENT else nodes
 
     def flood(self, message: MemberNews | Revoked | Leave, *, heard: bool = False) -> None:
         """Publish for everybody, unless it was: a goodbye is in the member's record."""
         if not heard and not isinstance(message, Leave):
-            self._tell(self.subject(Place.HERE), message)
+            self._tell(self.subjects.here, message)
 
     def cut_off(self, revocation: Revocation, now: float) -> None:
         """Meet a node no more, unless it comes with a newer certificate."""
@@ -182,7 +170,7 @@ class NatsCore(Core):
                 return item.subject, item.content
             if item.started is None and item.node and item.node not in self.membership.members:
                 continue  # removed meanwhile
-            return item.subject, _packed(self.parcels.make(item.node, item.content, item.started))
+            return item.subject, packed(self.parcels.make(item.node, item.content, item.started))
         return None
 
     def _publish(self, subject: str, node: str, message: Data, frame: bytes) -> SendResult:
@@ -194,13 +182,13 @@ class NatsCore(Core):
         else:
             self._message += 1
             parts = cut(frame[LENGTH:], room, self._message)
-            items = [Item(subject, node, _inner(part), len(part.octets)) for part in parts]
+            items = [Item(subject, node, inner(part), len(part.octets)) for part in parts]
         return SendResult.SENT if self.outbox.add(items) else SendResult.FAILED
 
     def _tell(self, subject: str, message: MemberNews | Revoked) -> None:
         """Publish what is signed already."""
         if self.presence.connected:
-            payload = _packed(message)
+            payload = packed(message)
             self.outbox.add_urgent(Item(subject, "", payload, len(payload)))
 
     def _give_sign(self, now: float) -> None:
@@ -212,7 +200,7 @@ class NatsCore(Core):
             self.revocations.digest.to_bytes(8, "big"),
             self._reports(now),
         )
-        self.outbox.add_urgent(Item(self.subject(Place.HERE), "", _inner(sign), ENVELOPE))
+        self.outbox.add_urgent(Item(self.subjects.here, "", inner(sign), ENVELOPE))
 
     def _greet(self, name: str, incarnation: int, now: float, kind: Kind = Kind.REQUEST) -> None:
         """Tell one node who we are; it must answer a request, which proves that it is there."""
@@ -222,9 +210,9 @@ class NatsCore(Core):
         known = name in self.membership.members
         allowed = self.presence.may_greet if kind is Kind.REQUEST else self.presence.may_reply
         if allowed(name, now, known=known):
-            subject = self.subject(Place.NODE, name)
+            subject = self.subjects.node(name)
             self._tell(subject, self.membership.news)
-            hello = _inner(self._hello(now), kind)
+            hello = inner(self._hello(now), kind)
             self.outbox.add_urgent(Item(subject, name, hello, ENVELOPE, incarnation))
 
     # --- from others ------------------------------------------------------------------------
@@ -232,7 +220,7 @@ class NatsCore(Core):
     def _take(self, place: Place, data: bytes, now: float) -> None:
         if len(data) > MAX_FRAME:
             raise RemoteError("oversize", f"{len(data)} octets, {MAX_FRAME} allowed")
-        message = _read(data)
+        message = read(data)
         if message is None:
             self.unknown += 1
         elif isinstance(message, Routed):
@@ -292,7 +280,7 @@ class NatsCore(Core):
         name = parcel.origin
         message: Message | None = Data(parcel.capability, parcel.kind, parcel.tag, parcel.body)
         if parcel.capability == INNER:
-            message = _decoded(parcel.body)
+            message = opened(parcel.body)
             if isinstance(message, Part) and place is not Place.HERE:
                 message = self._assembly.add(name, message)
         if message is None:
@@ -330,24 +318,4 @@ class NatsCore(Core):
             return
         self._tell_at = now + self.settings.nats.heartbeat
         for revocation in self.revocations:
-            self._tell(self.subject(Place.NODE, name), Revoked(revocation.body, revocation.signature))
-
-
-def _packed(message: Message) -> bytes:
-    """A message as it is published: without the length that is in front of it on a stream."""
-    return encode_message(message)[LENGTH:]
-
-
-def _inner(message: Hello | Here | Part, kind: Kind = Kind.MESSAGE) -> Data:
-    """A message of the cluster itself, for a parcel."""
-    return Data(INNER, kind, 0, unpack_value(_packed(message)))
-
-
-def _read(data: bytes) -> Message | None:
-    return _decoded(unpack_value(data))
-
-
-def _decoded(frame: object) -> Message | None:
-    if not isinstance(frame, tuple) or not frame or type(frame[0]) is not int:
-        raise RemoteError("shape", "a message is an array that begins with its number")
-    return decode(frame)
+            self._tell(self.subjects.node(name), Revoked(revocation.body, revocation.signature))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,7 +97,8 @@ def explain(error: BaseException) -> str:
         return f"TLS: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    number = getattr(error, "errno", None) or 0
+    text = os.strerror(number) if number > 0 else str(error) or type(error).__name__
     return text.removeprefix("nats: ")[:200]
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 
 from shield.cluster.member import Member
+from shield.cluster.nats_wire import Place
 from shield.cluster.parcels import Seen
 from shield.cluster.routing import LINK_COST, Route
 
-__all__ = ["Place", "Presence"]
+__all__ = ["Presence"]
 
 LOST_SIGNS = 3
 """A node is out of reach when it has let so many signs of life pass."""
@@ -36,17 +36,6 @@ MAX_GREETED = 2048
 GREETINGS = 100
 """Greetings in one turn of the timers, a quarter of a second: a start of all nodes takes seconds. Half
 of them are kept for members."""
-
-
-class Place(Enum):
-    """Where a message was published."""
-
-    HERE = "here"
-    """Signs of life and what concerns the cluster itself, to everybody."""
-    ALL = "all"
-    """Messages of capabilities to everybody."""
-    NODE = "node"
-    """To one node."""
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import os
 import signal
@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -25,9 +26,14 @@ START_SECONDS = 10.0
 
 
 class NatsServer:
-    """Stopped at the end of the block. ``folder`` holds configuration, certificates and log."""
+    """Stopped at the end of the block. ``folder`` holds configuration, certificates and log.
 
-    def __init__(self, folder: Path, *, tls: bool = True, max_payload: int | None = None) -> None:
+    ``login``: what its configuration says of who may log in, instead of two users with passwords.
+    """
+
+    def __init__(
+        self, folder: Path, *, tls: bool = True, max_payload: int | None = None, login: str = ""
+    ) -> None:
         self.folder = folder
         self.tls = tls
         folder.mkdir(exist_ok=True)
@@ -36,19 +42,21 @@ class NatsServer:
         self.password = folder / "password"
         self.password.write_text(PASSWORD + "\n")
         make_certificates(folder)
+        users = f'{{user: node, password: "{PASSWORD}"}}, {{user: {STRANGER}, password: {STRANGER}}}'
         lines = [
             f"listen: 127.0.0.1:{self.port}",
             f'log_file: "{folder}/server.log"',
-            f"max_payload: {max_payload}" if max_payload else "",
-            'authorization { users: ['
-            f'{{user: node, password: "{PASSWORD}"}}, {{user: {STRANGER}, password: {STRANGER}}}] }}',
-            f'tls {{ cert_file: "{folder}/server.pem", key_file: "{folder}/server.key" }}' if tls else "",
+            f"authorization {{ {login or f'users: [{users}]'} }}",
         ]
+        if max_payload:
+            lines.append(f"max_payload: {max_payload}")
+        if tls:
+            lines.append(f'tls {{ cert_file: "{folder}/server.pem", key_file: "{folder}/server.key" }}')
         self.config = folder / "server.conf"
         self.config.write_text("\n".join(lines) + "\n")
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> NatsServer:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -111,7 +119,7 @@ def free_port() -> int:
 def make_certificates(folder: Path) -> None:
     """An authority for servers, and a certificate for 127.0.0.1."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority of servers")])
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"authority of {folder.name}")])
     address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     ca = (
         _certificate(ca_name, ca_name, ca_key.public_key())
@@ -138,13 +146,13 @@ def make_certificates(folder: Path) -> None:
 def _certificate(
     name: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
 ) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
     )

@@ -15,9 +15,11 @@ from shield.cluster.messages import (
     Claim,
     Data,
     Hello,
+    Here,
     Leave,
     MemberNews,
     Message,
+    Part,
     Ping,
     Pong,
     Refuse,
@@ -44,6 +46,8 @@ EXAMPLES: dict[str, Message] = {
     "leave": Leave("leaving"),
     "claim": Claim(b"\x04" * 8, b"\x05" * 16, "edge2", b"request"),
     "admit": Admit(b"certificate", b"authority", "voice", (("192.0.2.1", 7170),)),
+    "here": Here(3, 2000, b"\x06" * 8, {"blocklist": b"\x00\x01\x02\x03"}),
+    "part": Part(1, 0, 2, b"octets"),
 }  # fmt: skip
 
 

@@ -19,8 +19,10 @@ from shield.cluster.chunks import pack_buckets, pack_digests, report
 from shield.cluster.entry import bucket_of, make_seal
 from shield.cluster.identity import _SIGNED
 from shield.cluster.member import ENABLED, Record
+from shield.cluster.messages import Here
+from shield.cluster.nats_wire import inner, packed
 from shield.cluster.parcels import Parcel
-from shield.cluster.revocation import Revocation
+from shield.cluster.revocation import Revocation, Revocations
 from shield.cluster.tag_claim import Claim
 from shield.cluster.tokens import JoinToken
 from shield.detect.alert import Proof
@@ -45,14 +47,20 @@ DECISION = Decision(
 STAMP = 1_700_000_000_000 << 16 | 5
 
 
+HERE = Here(3, 2000, bytes(8), {"blocklist": report(0x0102030405060708, 9)})
+EVERYBODY = Parcel("edge1", 1_700_000_000_000, 10, "", *inner(HERE), 0)
+
+
+class Signer:
+    """Of an identity only the key matters."""
+
+    @staticmethod
+    def sign(data: bytes) -> bytes:
+        return KEY.sign(_SIGNED + data)
+
+
 def pack_claim() -> tuple[bytes, bytes]:
-    """A claim as it is signed; of an identity only the key matters."""
-
-    class Signer:
-        @staticmethod
-        def sign(data: bytes) -> bytes:
-            return KEY.sign(_SIGNED + data)
-
+    """A claim as it is signed."""
     claim = Claim("cdr", STAMP, "edge1", active=True, reason="by hand")
     return claim.sign(Signer())  # type: ignore[arg-type]
 
@@ -69,6 +77,10 @@ def examples() -> dict[str, Any]:
         "member signature": KEY.sign(_SIGNED + pack_value(RECORD)),
         "parcel body": pack_value(PARCEL),
         "parcel signature": KEY.sign(_SIGNED + pack_value(PARCEL)),
+        "parcel to everybody": pack_value(EVERYBODY),
+        "parcel to everybody signature": KEY.sign(_SIGNED + pack_value(EVERYBODY)),
+        "sign of life": packed(EVERYBODY.sign(Signer())),  # type: ignore[arg-type]
+        "digest of revocations": Revocations([revoked]).digest.to_bytes(8, "big"),
         "revocation body": revoked.body,
         "revocation signature": revoked.signature,
         "token": token.encode(),
