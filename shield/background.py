@@ -16,7 +16,7 @@ from typing import Any
 
 from shield.net import pack
 
-__all__ = ["calm_collector", "in_thread", "look_up", "notify", "run_loop", "start_logging"]
+__all__ = ["calm_collector", "in_thread", "look_up", "notify", "run_loop", "spawn", "start_logging"]
 
 GARBAGE = (20_000, 50, 100)
 """Objects made, and collections of the younger generation, until Python looks for garbage."""
@@ -63,6 +63,17 @@ async def in_thread(work: Callable[[], Any]) -> Any:
 
     threading.Thread(target=run, daemon=True).start()
     return await done
+
+
+_spawned: set[asyncio.Task[None]] = set()
+"""The loop itself forgets tasks that nobody else holds."""
+
+
+def spawn(work: Coroutine[Any, Any, None]) -> None:
+    """Let something go on beside everything else; it sees to its own errors."""
+    task = asyncio.get_running_loop().create_task(work)
+    _spawned.add(task)
+    task.add_done_callback(_spawned.discard)
 
 
 def run_loop(work: Coroutine[Any, Any, None]) -> None:

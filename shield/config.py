@@ -30,6 +30,7 @@ from shield.blocklist.policy import PolicySettings
 from shield.blocklist.sharing_settings import SharingSettings
 from shield.capture.settings import CaptureSettings
 from shield.cluster.settings import ClusterSettings
+from shield.control.remote import RemoteSettings
 from shield.control.settings import ControlSettings
 from shield.detect.settings import DetectSettings, EvidenceSettings
 from shield.durations import parse_duration
@@ -94,6 +95,7 @@ class Settings:
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     location: LocationSettings = field(default_factory=LocationSettings)
     redirect: RedirectSettings = field(default_factory=RedirectSettings)
+    remote: RemoteSettings = field(default_factory=RemoteSettings)
     firewall: FirewallSettings = field(default_factory=FirewallSettings)
     control: ControlSettings = field(default_factory=ControlSettings)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from secrets import token_bytes
 from typing import Any
 
+from shield.background import spawn
+from shield.cluster.state_files import StateFiles
 from shield.clustering import Feature
 from shield.config import Settings
 from shield.control.commands import Actor
@@ -13,6 +16,7 @@ from shield.errors import InputError
 from shield.pipeline import Follower
 from shield.redirect.responder import Finder, Responder
 from shield.redirect.server import RedirectServer
+from shield.remote import Remote
 from shield.sip.servers import Servers
 from shield.users import Users
 
@@ -41,11 +45,19 @@ class Features:
         if settings.redirect.listen:
             responder = Responder(settings.redirect, finders, salt=token_bytes(32), ours=servers.is_ours)
             self.redirect = RedirectServer(responder)
-        self.all: tuple[Feature, ...] = () if self.users is None else (self.users,)
+        self.remote = Remote(
+            settings.remote,
+            StateFiles(Path(settings.cluster.directory)),
+            wall=wall,
+            clock=clock,
+            spawn=spawn,
+        )
+        self.all: tuple[Feature, ...] = (self.remote,)
+        self.all += () if self.users is None else (self.users,)
         self.followers: tuple[Follower, ...] = () if self.users is None else (self.users.observe,)
         self.commands: dict[str, Handler] = {
             name: _off("location.track") for name in ("whereis", "users")
-        }
+        } | dict(self.remote.commands)
         if self.users is not None:
             self.commands |= self.users.commands
 
@@ -66,7 +78,7 @@ class Features:
 
     def stats(self) -> dict[str, Any]:
         """Counters of each that is on."""
-        found: dict[str, Any] = {}
+        found: dict[str, Any] = {"remote": self.remote.stats}
         if self.users is not None:
             found["location"] = self.users.directory.as_json()
         if self.redirect is not None:

@@ -153,6 +153,7 @@ class Node:
                 **self.features.commands,
             },
         )
+        self.features.remote.execute = self.dispatcher.handle
         self.control = ControlServer(settings.control, self.dispatcher)
         self.health.control = self.control.stats
         _log.info(

@@ -17,9 +17,10 @@ WHO = Actor("root", 0, 1)
 
 
 def test_what_is_off_costs_nothing_and_says_how_to_switch_it_on() -> None:
-    """Nothing follows the traffic, nothing takes part in the cluster."""
+    """Nothing follows the traffic; in the cluster are only orders of others, which it refuses."""
     off = Features(Settings(), "n", wall=time.time, clock=time.monotonic, servers=Servers(frozenset()))
-    assert (off.all, off.followers, off.stats()) == ((), (), {})
+    assert (off.all, off.followers) == ((off.remote,), ())
+    assert set(off.stats()) == {"remote"}
     off.tick(0.0)
     with pytest.raises(InputError, match=r"location\.track = true"):
         off.commands["whereis"]({"user": "x"}, WHO)
@@ -34,6 +35,6 @@ def test_what_is_on_follows_the_traffic() -> None:
         clock=time.monotonic,
         servers=Servers(frozenset()),
     )
-    assert len(on.all) == len(on.followers) == 1
+    assert (len(on.all), len(on.followers)) == (2, 1)
     on.tick(time.monotonic())
     assert on.stats()["location"]["users"] == 0

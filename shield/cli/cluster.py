@@ -28,6 +28,8 @@ COMMANDS = {
     "ask": LazyCommand("shield.cli.cluster_talk", "ask_nodes", _TALK),
     "broadcast": LazyCommand("shield.cli.cluster_talk", "broadcast", _TALK),
     "listen": LazyCommand("shield.cli.cluster_listen", "listen", _TALK),
+    "run": LazyCommand("shield.cli.cluster_run", "run_command", _TALK),
+    "audit": LazyCommand("shield.cli.cluster_run", "audit", _TALK),
     "start": LazyCommand("shield.cli.cluster_orders", "start", _ORDERS),
     "leave": LazyCommand("shield.cli.cluster_orders", "leave", _ORDERS),
     "enable": LazyCommand("shield.cli.cluster_orders", "enable", _ORDERS),

@@ -92,6 +92,22 @@ class StateFiles:
                 fresh.unlink()
             raise failure(error, file) from None
 
+    def append(self, name: str, line: str, most: int) -> None:
+        """Add a line to a log; one of ``most`` octets becomes ``NAME.1``, in place of the one before."""
+        file = self.directory / name
+        try:
+            if file.exists() and file.stat().st_size >= most:
+                file.replace(self.directory / f"{name}.1")
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            with os.fdopen(descriptor, "ab") as stream:
+                stream.write(line.encode() + b"\n")
+        except OSError as error:
+            raise failure(error, file) from None
+
+    def lines(self, name: str) -> list[str]:
+        """Give the lines of a log; none when there is no file."""
+        return self.read(name).decode("utf-8", "replace").splitlines() if self.has(name) else []
+
     def json(self, name: str, kind: type, missing: Any = None) -> Any:
         """Read a file that holds a ``kind`` as JSON; give ``missing``, if not None, for no file."""
         file = self.directory / name

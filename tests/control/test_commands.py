@@ -71,7 +71,7 @@ def test_reading_commands_change_nothing() -> None:
     assert here == orders | {"compromised.clear"}
     assert {name.removeprefix("cluster.") for name in changing - here} == {
         *("start", "leave", "enable", "disable", "remove", "invite", "revoke", "release", "drop"),
-        *("tag.set", "capability.enable", "capability.disable"),
+        *("run", "tag.set", "capability.enable", "capability.disable"),
     }
     endless = [name for name, command in COMMANDS.items() if command.answer is Answer.EVENTS]
     assert endless == ["watch", "cluster.listen"]
