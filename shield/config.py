@@ -26,7 +26,7 @@ from typing import Any, Literal
 from shield.blocklist.allowlist import AllowlistSettings
 from shield.blocklist.blocklist_settings import BlocklistSettings
 from shield.blocklist.journal import JournalSettings
-from shield.blocklist.policy import PolicySettings
+from shield.blocklist.policy_settings import PolicySettings
 from shield.blocklist.sharing_settings import SharingSettings
 from shield.capture.settings import CaptureSettings
 from shield.cluster.settings import ClusterSettings
@@ -99,6 +99,16 @@ class Settings:
     firewall: FirewallSettings = field(default_factory=FirewallSettings)
     control: ControlSettings = field(default_factory=ControlSettings)
 
+    def kernel(self) -> FirewallSettings:
+        """What the firewall works with: limits are about the SIP ports unless others are named.
+
+        Raises ConfigError when there are more ports than a firewall rule takes.
+        """
+        if self.firewall.limit_ports:
+            return self.firewall
+        ports = tuple(dict.fromkeys((*self.capture.ports, *self.capture.websocket_ports)))
+        return replace(self.firewall, limit_ports=ports)
+
 
 def files(path: str | Path | None = None) -> list[Path]:
     """Files that load() reads, in its order; raises ConfigError when a ``path`` given is missing."""
@@ -131,24 +141,11 @@ def load(path: str | Path | None = None) -> Settings:
     built = _build(values, origin, Path(path or DEFAULT_PATH), problems)
     if problems:
         raise ConfigError(*problems)
-    settings = _completed(Settings(**built), problems)
-    if problems:
-        raise ConfigError(*problems)
-    return settings
-
-
-def _completed(settings: Settings, problems: list[str]) -> Settings:
-    """Fill in what one part takes from another, or from the host, when it is not set."""
-    if not settings.node.name:
-        settings = replace(settings, node=replace(settings.node, name=_host_name()))
-    if settings.firewall.limit_ports:
+    settings = Settings(**built)
+    settings.kernel()  # raises where there are too many ports
+    if settings.node.name:
         return settings
-    ports = tuple(dict.fromkeys((*settings.capture.ports, *settings.capture.websocket_ports)))
-    try:
-        return replace(settings, firewall=replace(settings.firewall, limit_ports=ports))
-    except ConfigError as error:
-        problems += [f"{problem}; name those that matter" for problem in error.problems]
-        return settings
+    return replace(settings, node=replace(settings.node, name=_host_name()))
 
 
 def _read(file: Path, problems: list[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from shield.blocklist.decision import BAN, LIMIT
 from shield.detect.scores import standing
 from shield.net import unpack
 from shield.pipeline import Pipeline
@@ -38,7 +39,8 @@ def explain(pipeline: Pipeline, address: bytes, now: float) -> dict[str, Any]:
         }
     return {
         "value": unpack(address),
-        "banned": decision is not None and entry is None,
+        "banned": decision is not None and decision.type == BAN and entry is None,
+        "limited": decision is not None and decision.type == LIMIT and entry is None,
         "decision": decision.as_json(now) if decision is not None else None,
         "allowlisted": entry.as_json(now) if entry is not None else None,
         "server": address in pipeline.servers.known,

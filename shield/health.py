@@ -67,7 +67,8 @@ class Health:
             },
             "bans": {
                 "total": counts["banned"],
-                "proven": counts["proven"] + counts["proven_networks"],
+                "limited": counts["limited"],
+                "proven": counts["proven"] + counts["proven_networks"] - counts["limited"],
                 "unproven": counts["unproven"] + counts["unproven_networks"],
                 "networks": counts["proven_networks"] + counts["unproven_networks"],
             },

@@ -272,7 +272,9 @@ class Hub:
                     }
                 )
             if change.kind in (ChangeKind.ADDED, ChangeKind.EXTENDED):
-                self._line("ban: %s %s for %s (%s, %s, by %s)", decision.value, change.kind.value,
+                ports = f" {', '.join(map(str, decision.ports))}" if decision.ports else ""
+                self._line("%s: %s%s %s for %s (%s, %s, by %s)", decision.type, decision.value, ports,
+                           change.kind.value,
                            format_duration(decision.remaining(now)), decision.scenario,
                            decision.proof.value, decision.origin)  # fmt: skip
             else:

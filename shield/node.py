@@ -290,7 +290,7 @@ class Node:
     def _make_feed(self) -> Feed | None:
         if self.settings.node.mode is Mode.OBSERVE:
             return None
-        return Feed(make_backend(self.settings.firewall), self.settings.firewall)
+        return Feed(make_backend(self.settings.kernel()), self.settings.kernel())
 
     def _let_go(self) -> None:
         """End without a trace in the kernel: it keeps its sets."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 from shield.blocklist.allowlist import AllowEntry
-from shield.blocklist.decision import Change, ChangeKind
+from shield.blocklist.decision import BAN, LIMIT, Change, ChangeKind, read_ports
 from shield.blocklist.filters import parse_filter
 from shield.control.commands import Actor
 from shield.durations import MAX_DURATION, format_duration
@@ -26,6 +26,9 @@ RESULTS = 1000
 
 STEP = 500
 """Decisions looked at before others have a turn: some milliseconds."""
+
+PAST = {BAN: "banned", LIMIT: "limited"}
+"""What has been done by a decision of each type."""
 
 Arguments = dict[str, Any]
 
@@ -97,8 +100,9 @@ class Orders:
     # --- bans -------------------------------------------------------------------------------
 
     def ban(self, arguments: Arguments, actor: Actor) -> dict[str, Any]:
-        """Ban values."""
+        """Ban values, or limit them."""
         now, wall = self._now(), self._wall()
+        kind = LIMIT if arguments.get("limit") else BAN
         duration = self._duration(arguments.get("duration"))
         reason = _line(arguments.get("reason") or f"by {actor.name}")
 
@@ -107,12 +111,13 @@ class Orders:
 
         def ban(value: str) -> dict[str, Any]:
             network = Network.parse(value)
-            changes = pipeline.ban(network, now, wall, duration=duration, reason=reason, origin="cli")
+            changes = pipeline.ban(network, now, wall, duration=duration, reason=reason, kind=kind)
             made.extend(changes)
             live = pipeline.blocklist.get(network, now)
             if live is None:
                 raise InputError("the blocklist is full of longer bans")
-            message = {} if changes else {"message": "already banned for longer"}
+            known = "banned" if kind != live.type else f"{PAST[kind]} for longer"
+            message = {} if changes else {"message": f"already {known}"}
             return {"value": str(network), "decision": live.as_json(now), **message}
 
         results = _each(arguments["values"], ban)
@@ -180,9 +185,13 @@ class Orders:
         value = item.get("value")
         if not isinstance(value, str):
             raise InputError("value is missing")
-        if item.get("type", "ban") != "ban":
-            raise InputError(f"type {str(item['type'])[:40]!r} is not ban")
+        kind = item.get("type", BAN)
+        if kind not in PAST:
+            raise InputError(f"type {str(kind)[:40]!r} is neither ban nor limit")
         network = Network.parse(value)
+        ports = read_ports(str(item.get("ports", ""))) if kind == LIMIT else ()
+        if kind == LIMIT and not network.is_host:
+            raise InputError("only a single address can be limited")
         left = arguments.get("duration") or item.get("remaining") or item.get("duration")
         duration = self._duration(left)
         pipeline = self.hub.pipeline
@@ -193,7 +202,8 @@ class Orders:
                 raise InputError(f"on the allowlist ({entry.value})")
             if known is None:
                 return "added"
-            return "skipped" if known.until >= now + duration else "extended"
+            stronger = known.type != kind and kind == BAN
+            return "skipped" if known.until >= now + duration and not stronger else "extended"
         changes = pipeline.ban(
             network,
             now,
@@ -202,6 +212,8 @@ class Orders:
             reason=_line(item.get("reason") or arguments.get("reason") or "imported"),
             origin="import",
             scenario=_line(item.get("scenario") or "import")[:64],
+            kind=kind,
+            ports=ports,
         )
         made += changes
         if not changes:

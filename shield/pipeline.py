@@ -18,8 +18,9 @@ from typing import Any
 from shield.blocklist.allowlist import Allowlist
 from shield.blocklist.aside import Why
 from shield.blocklist.blocklist import Blocklist
-from shield.blocklist.decision import Change, Decision
-from shield.blocklist.policy import Policy, PolicySettings, Ruling
+from shield.blocklist.decision import BAN, Change, Decision
+from shield.blocklist.policy import Policy, Ruling
+from shield.blocklist.policy_settings import PolicySettings
 from shield.capture.decoder import Decoder
 from shield.capture.settings import CaptureSettings
 from shield.capture.source import Frame
@@ -29,7 +30,7 @@ from shield.detect.engine import Engine
 from shield.detect.rule import Rule
 from shield.detect.settings import DetectSettings
 from shield.errors import InputError, RemoteError
-from shield.net import Datagram, Network, unpack
+from shield.net import Datagram, Network, Port, unpack
 from shield.sip.event import Kind, SipEvent
 from shield.sip.message import Request, parse_message
 from shield.sip.recent import RecentMap
@@ -223,8 +224,10 @@ class Pipeline:
         reason: str = "",
         origin: str = "cli",
         scenario: str = "manual",
+        kind: str = BAN,
+        ports: tuple[Port, ...] = (),
     ) -> list[Change]:
-        """Ban on an operator's word; raises InputError when that must not be."""
+        """Ban or limit on an operator's word; raises InputError when that must not be."""
         self.blocklist.check(network)
         entry = self.allowlist.covers_network(network)
         if entry is not None:
@@ -236,10 +239,11 @@ class Pipeline:
         identity = f"{self.origin}-{int(wall * 1000):x}-m{self._made:x}"
         return self.blocklist.add(
             Decision(
-                network, scenario, origin, Proof.PROVEN, wall, now + duration, duration, identity, reason
+                network, scenario, origin, Proof.PROVEN, wall, now + duration, duration, identity,
+                reason, kind, ports=ports,
             ),
             now,
-        )
+        )  # fmt: skip
 
     def good(self, address: bytes) -> Why | None:
         """What speaks here against an unproven ban of an address; None when nothing does."""
@@ -303,10 +307,10 @@ class Pipeline:
     def _decide(self, alerts: Sequence[Alert], now: float, findings: list[Finding]) -> None:
         for alert in alerts:
             self.stats.alerts += 1
-            trusted = self.engine.trusted(alert.source, alert.time)
+            credit = self.engine.credit(alert.source, alert.time)
             known = self.blocklist.match(alert.source, now)
-            banned = known is not None and known.proof is Proof.PROVEN
-            ruling = self.policy.decide(alert, now, trusted=trusted, banned=banned)
+            standing = known if known is not None and known.proof is Proof.PROVEN else None
+            ruling = self.policy.decide(alert, now, credit=credit, standing=standing)
             self._rule(ruling, now, findings)
 
     def _rule(self, ruling: Ruling, now: float, findings: list[Finding]) -> None:

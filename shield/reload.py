@@ -94,7 +94,7 @@ def leave_firewall(hub: Hub, health: Health, settings: Settings) -> bool:
     thread reads the kernel.
     """
     feed, mode = hub.feed, settings.node.mode
-    if feed is not None and (mode is Mode.OBSERVE or feed.settings != settings.firewall):
+    if feed is not None and (mode is Mode.OBSERVE or feed.settings != settings.kernel()):
         hub.feed = None
         try:
             feed.close(remove=True)

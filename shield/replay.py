@@ -13,6 +13,7 @@ from typing import Any
 from shield.blocklist.decision import ChangeKind
 from shield.capture.pcap import PcapSource
 from shield.detect.compromise import Compromise
+from shield.net import Network
 from shield.pipeline import Finding, Pipeline, Verdict
 
 __all__ = ["FileReport", "replay_file"]
@@ -31,6 +32,8 @@ class FileReport:
     alerts: list[Verdict] = field(default_factory=list)
     """Every alert with the last word about it."""
     decisions: list[Verdict] = field(default_factory=list)
+    types: dict[Network, str] = field(default_factory=dict)
+    """Type of the last decision about each network."""
     """Verdicts that banned a value which was not banned before."""
     compromised: dict[str, Compromise] = field(default_factory=dict)
     """Accounts that were taken over, by the id of the report: how each stood at the end."""
@@ -90,7 +93,12 @@ def _note(report: FileReport, findings: dict[tuple[bytes, str, float], Verdict],
     if not isinstance(found, Verdict):
         return
     findings[found.alert.source, found.alert.scenario, found.alert.time] = found
-    if any(change.kind is ChangeKind.ADDED for change in found.changes):
+    made = found.decision
+    if made is None or not found.changes:
+        return
+    added = any(change.kind is ChangeKind.ADDED for change in found.changes)
+    if added or report.types.get(made.network, made.type) != made.type:  # a limit became a ban
+        report.types[made.network] = made.type
         report.decisions.append(found)
 
 
@@ -110,4 +118,5 @@ def _decision_json(found: Verdict) -> dict[str, Any]:
         "messages_to_ban": found.messages,
         "seconds_to_ban": round(decision.time - alert.first_seen, 6),
         "reason": decision.reason,
+        "ports": " ".join(map(str, decision.ports)),
     }

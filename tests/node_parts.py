@@ -11,7 +11,7 @@ from shield.blocklist.allowlist import Allowlist, AllowlistSettings
 from shield.blocklist.blocklist import Blocklist
 from shield.blocklist.blocklist_settings import BlocklistSettings
 from shield.blocklist.journal import Journal, JournalSettings
-from shield.blocklist.policy import PolicySettings
+from shield.blocklist.policy_settings import PolicySettings
 from shield.blocklist.sharing import Sharing
 from shield.capture.settings import CaptureSettings
 from shield.capture.stats import LiveStats
@@ -21,7 +21,6 @@ from shield.detect.rulefiles import load_rules
 from shield.detect.settings import DetectSettings
 from shield.dispatch import NodeDispatcher
 from shield.firewall.feed import Feed
-from shield.firewall.settings import FirewallSettings
 from shield.health import Health
 from shield.hub import Hub
 from shield.net import pack
@@ -100,7 +99,7 @@ class Bench:
         )
         self.backend = FakeBackend()
         self.backend.now = self.now
-        self.feed = Feed(self.backend, FirewallSettings()) if enforce else None
+        self.feed = Feed(self.backend, Settings().kernel()) if enforce else None
         if self.feed is not None:
             self.feed.adopt([], self.now)
         self.sharing = sharing and sharing(self)

@@ -265,3 +265,14 @@ def test_a_file_without_permission_is_named(file: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Path, "open", refuse)
     assert problems(file) == ["shield.toml: Permission denied"]
+
+
+def test_limits_are_about_the_sip_ports_unless_others_are_named(tmp_path: Path) -> None:
+    """What is captured is what is limited; more than a rule of the firewall takes must be named."""
+    assert Settings().kernel().limit_ports == (5060, 5066, 8088)
+    file = tmp_path / "shield.toml"
+    file.write_text("[capture]\nports = [5080]\n[firewall]\nlimit_ports = [5060, 5080]\n")
+    assert load(file).kernel().limit_ports == (5060, 5080)
+    file.write_text(f"[capture]\nports = {list(range(5060, 5080))}\n")
+    with pytest.raises(ConfigError, match=r"firewall\.limit_ports: at most 15 ports"):
+        load(file)

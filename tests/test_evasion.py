@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shield.blocklist.allowlist import Allowlist
 from shield.blocklist.blocklist import Blocklist
 from shield.blocklist.blocklist_settings import BlocklistSettings
-from shield.blocklist.policy import PolicySettings
+from shield.blocklist.policy_settings import PolicySettings
 from shield.capture.decoder import Decoder
 from shield.capture.pcap import PcapSource
 from shield.capture.settings import CaptureSettings

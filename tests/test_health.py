@@ -26,7 +26,7 @@ def test_status(bench: Bench) -> None:
     status = bench.health.status(bench.now)
     assert (status["name"], status["mode"], status["uptime"]) == ("node-a", "enforce", 60)
     assert status["interfaces"] == ["eth0"]
-    assert status["bans"] == {"total": 2, "proven": 2, "unproven": 0, "networks": 1}
+    assert status["bans"] == {"total": 2, "limited": 0, "proven": 2, "unproven": 0, "networks": 1}
     assert status["capture"]["received"] == 7
     assert status["journal"]["written"] == 2
     assert status["firewall"]["backend"] == "fake"

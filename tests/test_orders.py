@@ -52,6 +52,52 @@ def test_ban_refuses_and_goes_on(bench: Bench) -> None:
     assert bench.kernel() == {ATTACKER}
 
 
+def test_an_operator_limits(bench: Bench) -> None:
+    """Addresses only; listed with its type, in the kernel and the journal, and read on."""
+    answer = bench.ask("ban", values=[ATTACKER, "198.51.100.128/25"], limit=True, duration=60)
+    assert answer["results"][0]["decision"]["type"] == "limit"
+    assert refused(answer) == {
+        "198.51.100.128/25": "198.51.100.128/25: only a single address can be limited, and on proof"
+    }
+    assert bench.kernel() == {f"limit {ATTACKER}"}
+    assert not bench.hub.pipeline.blocklist.guard.hosts
+    shown = bench.ask("show", value=ATTACKER)
+    assert (shown["state"], shown["source"]["limited"]) == ("limited", True)
+    assert bench.ask("status")["bans"] == {
+        "total": 0, "limited": 1, "proven": 0, "unproven": 0, "networks": 0,
+    }  # fmt: skip
+    (saved,) = bench.journal.load(bench.now, WALL + bench.now).decisions
+    assert saved.type == "limit"
+    assert list(bench.ask("list", filter="type=ban")) == []
+    bench.ask("unban", values=[ATTACKER])
+    assert bench.kernel() == set()
+
+
+def test_a_ban_is_not_weakened_by_a_limit(bench: Bench) -> None:
+    """Who wants that unbans first, and the answer says why nothing happened."""
+    bench.ask("ban", values=[ATTACKER], duration=60)
+    result = bench.ask("ban", values=[ATTACKER], limit=True, duration=600)["results"][0]
+    assert (result["message"], result["decision"]["type"]) == ("already banned", "ban")
+    assert bench.kernel() == {ATTACKER}
+    bench.ask("unban", values=[ATTACKER])
+    bench.ask("ban", values=[ATTACKER], limit=True, duration=600)
+    result = bench.ask("ban", values=[ATTACKER], limit=True, duration=60)["results"][0]
+    assert result["message"] == "already limited for longer"
+
+
+def test_a_limit_is_imported_with_its_ports(bench: Bench) -> None:
+    """As the JSON of another node has it; one that makes no sense is refused by itself."""
+    item = {"type": "limit", "remaining": 60}
+    items = [
+        {"value": ATTACKER, "ports": "udp/40001 tcp/5071", **item},
+        {"value": "192.0.2.78", "ports": "sctp/1", **item},
+        {"value": "198.51.100.128/25", **item},
+    ]
+    answer = bench.ask("import", decisions=items)
+    assert (answer["added"], len(answer["refused"])) == (1, 2)
+    assert bench.kernel() == {f"limit {ATTACKER} udp/40001", f"limit {ATTACKER} tcp/5071"}
+
+
 def test_ban_keeps_a_longer_one(bench: Bench) -> None:
     """A shorter ban never shortens a longer one, and the answer says so."""
     bench.ask("ban", values=[ATTACKER], duration=1000)

@@ -10,7 +10,7 @@ from shield.blocklist.allowlist import Allowlist, AllowlistSettings
 from shield.blocklist.blocklist import Blocklist
 from shield.blocklist.blocklist_settings import BlocklistSettings
 from shield.blocklist.decision import Change, ChangeKind
-from shield.blocklist.policy import PolicySettings
+from shield.blocklist.policy_settings import PolicySettings
 from shield.capture.settings import CaptureSettings
 from shield.capture.source import Frame
 from shield.detect.alert import Proof
@@ -335,6 +335,7 @@ def test_explain_an_unknown_address() -> None:
     assert explain(pipeline(), pack("192.0.2.50"), 0.0) == {
         "value": "192.0.2.50",
         "banned": False,
+        "limited": False,
         "decision": None,
         "allowlisted": None,
         "server": False,

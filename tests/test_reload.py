@@ -12,7 +12,7 @@ import pytest
 
 from shield.blocklist.allowlist import AllowlistSettings
 from shield.blocklist.blocklist_settings import BlocklistSettings
-from shield.blocklist.policy import PolicySettings
+from shield.blocklist.policy_settings import PolicySettings
 from shield.capture.settings import CaptureSettings
 from shield.config import Mode, NodeSettings, Settings
 from shield.control.settings import ControlSettings

@@ -13,7 +13,7 @@ import pytest
 from shield.blocklist.allowlist import Allowlist
 from shield.blocklist.blocklist import Blocklist
 from shield.blocklist.blocklist_settings import BlocklistSettings
-from shield.blocklist.policy import PolicySettings
+from shield.blocklist.policy_settings import PolicySettings
 from shield.capture.settings import CaptureSettings
 from shield.detect.rulefiles import load_rules
 from shield.detect.settings import DetectSettings

@@ -11,7 +11,8 @@ decided at once.
 
 from __future__ import annotations
 
-from shield.blocklist.policy import FEW_MESSAGES, Policy
+from shield.blocklist.floods import FEW_MESSAGES
+from shield.blocklist.policy import Policy
 from shield.net import Network
 from shield.sip.recent import RecentMap
 

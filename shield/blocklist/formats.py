@@ -15,7 +15,7 @@ from enum import StrEnum
 from itertools import chain, islice
 from math import ceil
 
-from shield.blocklist.decision import DECISION_KEYS, Decision
+from shield.blocklist.decision import BAN, DECISION_KEYS, Decision
 from shield.blocklist.networks import PrefixTable
 from shield.blocklist.readers import (
     VALUE_NAMES,
@@ -30,7 +30,7 @@ from shield.blocklist.readers_kernel import read_ipset, read_nft
 from shield.errors import InputError
 from shield.net import Network
 
-__all__ = ["Format", "ImportEntry", "ImportResult", "detect", "dump", "parse"]
+__all__ = ["LIMIT_FORMATS", "Format", "ImportEntry", "ImportResult", "detect", "dump", "parse"]
 
 MAX_LINE = 4 << 20
 """Characters of one line: an nft file may hold 100,000 elements in one."""
@@ -65,6 +65,10 @@ class Format(StrEnum):
     PLAIN = "plain"
     NFT = "nft"
     IPSET = "ipset"
+
+
+LIMIT_FORMATS = frozenset({Format.JSON, Format.CSV})
+"""Formats that can say that something is limited and not banned."""
 
 
 @dataclass(slots=True)
@@ -135,10 +139,14 @@ def dump(decisions: Iterable[Decision], format: Format | str, now: float) -> Ite
     """Yield the lines of a list of what is live at ``now``, each with its line end.
 
     ``json`` and ``csv`` say all about each decision; the others have one entry for each network,
-    with the latest end. Raises InputError for an unknown format.
+    with the latest end, and leave limits out: who reads them would ban. Raises InputError for an unknown
+    format.
     """
-    writer = _WRITERS[_format(format)]
-    return writer((decision for decision in decisions if decision.until > now), now)
+    chosen = _format(format)
+    live = (decision for decision in decisions if decision.until > now)
+    if chosen not in LIMIT_FORMATS:
+        live = (decision for decision in live if decision.type == BAN)
+    return _WRITERS[chosen](live, now)
 
 
 def _format(name: Format | str) -> Format:

@@ -1,9 +1,13 @@
 """Policy: turns an alert into a decision, or says why not.
 
-The order is: allowlist, trust that the source has earned, proof of its address, then the length of
-the ban. Evidence that could be forged leads to a short ban at most, never against a source with good
-traffic; and when many new sources show the same fingerprint at once, somebody forges addresses:
-then none of them is banned and the flood is reported.
+The order is: allowlist, proof of the source's address, trust that it has earned, then the length of the
+ban. Proven evidence against a trusted source leads to a limit, while its credit lasts. Evidence that
+could be forged leads to a short ban at most, never against a source with good traffic; and when many
+new sources show the same fingerprint at once, somebody forges addresses: then none of them is banned
+and the flood is reported.
+
+Credit is used up: each earlier proven decision about a source within ``escalation_memory`` halves what
+its credit is worth. MAX_CREDIT is below 2^7 and a half is needed, so after eight limits comes the ban.
 
 Sans-IO. Alerts carry event time; ``now`` is node time (see docs/architecture.md).
 """
@@ -14,14 +18,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from shield.blocklist.allowlist import Allowlist
-from shield.blocklist.decision import Decision
+from shield.blocklist.decision import BAN, LIMIT, Decision
+from shield.blocklist.floods import Floods
+from shield.blocklist.policy_settings import PolicySettings
 from shield.detect.alert import Alert, Proof
-from shield.detect.window import Window
-from shield.errors import ConfigError
+from shield.detect.report import QUIET_TIME
+from shield.detect.sources import ENOUGH
 from shield.net import Network
 from shield.sip.recent import RecentMap
 
-__all__ = ["Policy", "PolicySettings", "Ruling"]
+__all__ = ["Policy", "Ruling"]
 
 MAX_HELD = 10_000
 """Alerts waiting for their hold time; beyond, an alert is judged at once."""
@@ -29,48 +35,15 @@ MAX_REMEMBERED = 100_000
 """Addresses whose earlier bans are remembered for escalation."""
 MAX_RINGING = 60.0
 """A ringing call delays a ban by this many seconds at most: a scanner can let phones ring for ever."""
-FEW_MESSAGES = 5
-"""A source with more requests than this is no stray packet of a forged flood."""
+SAME_OFFENCE = QUIET_TIME
+"""Seconds from a limit on in which further proven alerts are about what led to it: other rules see it
+too, and each rule speaks of a source once in so many seconds."""
 
 ALLOWLISTED = "allowlisted"
 TRUSTED = "trusted source, and the evidence could be forged"
+LIMITED = "; limited, for good users are there too"
 TAKEN_BACK = "the ban was taken back while it waited"
 FLOOD = "one of many new sources with the same look: a forged flood"
-
-
-@dataclass(frozen=True, slots=True)
-class PolicySettings:
-    """How long bans last and what weak evidence may do."""
-
-    unproven_ban_time: float = 300.0
-    """Seconds of a ban whose evidence could be forged."""
-    max_ban_time: float = 604_800.0
-    """Seconds that a ban never exceeds, however often it was repeated."""
-    escalation: float = 4.0
-    """Each earlier proven ban of the same address makes the next one longer by this factor."""
-    escalation_memory: float = 604_800.0
-    """Seconds for which an earlier ban counts."""
-    hold_time: float = 10.0
-    """Seconds of event time that a single suspicious message waits before its source is banned."""
-    flood_sources: int = 8
-    """More new sources than this with one fingerprint inside hold_time are a forged flood."""
-    flood_time: float = 60.0
-    """Seconds for which unproven bans of a fingerprint stop after a forged flood was seen."""
-
-    def __post_init__(self) -> None:
-        for name in (
-            "unproven_ban_time",
-            "max_ban_time",
-            "escalation_memory",
-            "hold_time",
-            "flood_time",
-        ):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"policy.{name}: must be above 0")
-        if self.escalation < 1:
-            raise ConfigError("policy.escalation: must be 1 or more")
-        if self.flood_sources < 1:
-            raise ConfigError("policy.flood_sources: must be 1 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +66,8 @@ class PolicyStats:
 
     allowlisted: int = 0
     trusted: int = 0
+    limited: int = 0
+    """Limits in place of bans."""
     forged_flood: int = 0
     held: int = 0
     floods: int = 0
@@ -119,8 +94,7 @@ class Policy:
         self._held: dict[tuple[bytes, str], tuple[float, Alert]] = {}
         self._let_go: list[Ruling] = []
         """About alerts that no longer wait because a forged flood showed itself."""
-        self._crowds: dict[str, Window] = {}
-        self._floods: dict[str, float] = {}
+        self._floods = Floods()
         self._bans: RecentMap[Network, tuple[int, float]] = RecentMap(
             MAX_REMEMBERED, settings.escalation_memory
         )
@@ -129,22 +103,30 @@ class Policy:
         """Note ``bans`` earlier bans of a value, the last at ``wall`` (from the journal)."""
         self._bans.put(network, (bans, wall))
 
-    def decide(self, alert: Alert, now: float, *, trusted: bool, banned: bool = False) -> Ruling:
+    def decide(
+        self, alert: Alert, now: float, *, credit: float, standing: Decision | None = None
+    ) -> Ruling:
         """Judge one alert; a held one comes back from ``tick``.
 
-        ``banned``: a proven ban of the source is in force, so this is the same offence seen by one more
-        rule, or an answer to what it sent before, and no repetition.
+        ``credit`` is what is left of the credit that the source has earned. ``standing``: the proven
+        decision about it that is in force. If it is a ban this is the same offence seen by one more
+        rule, or an answer to what the source sent before, and no repetition.
         """
         if self._allowlist.covers(alert.source) is not None:
             self.stats.allowlisted += 1
             return Ruling(alert, None, ALLOWLISTED)
         if alert.proof is Proof.PROVEN:
             self._held.pop((alert.source, alert.scenario), None)
-            return self._ban(alert, alert.time, now, banned=banned)
-        if trusted:
+            return self._proven(alert, now, credit, standing)
+        if credit >= ENOUGH:
             self.stats.trusted += 1
             return Ruling(alert, None, TRUSTED)
-        if self._flooded(alert):
+        forged, full = self._floods.note(alert, self.settings)
+        self.stats.floods = self._floods.seen
+        if full:
+            for key in [key for key in self._held if key[1] == alert.scenario]:
+                self._let_go.append(Ruling(self._held.pop(key)[1], None, FLOOD, again=True))
+        if forged:
             self.stats.forged_flood += 1
             return Ruling(alert, None, FLOOD)
         if not alert.repeated:
@@ -154,7 +136,7 @@ class Policy:
                 wait = f"waits {self.settings.hold_time:.0f} s for a forged flood"
                 return Ruling(alert, None, wait, waits=True)
         self._held.pop((alert.source, alert.scenario), None)
-        return self._ban(alert, alert.time, now)
+        return self._unproven(alert, alert.time, now)
 
     def tick(
         self,
@@ -173,7 +155,7 @@ class Policy:
             if time - since < self.settings.hold_time:
                 break
             del self._held[key]
-            if self._floods.get(alert.scenario, 0.0) > alert.time:
+            if self._floods.under_way(alert.scenario, alert.time):
                 rulings.append(Ruling(alert, None, FLOOD, again=True))
             elif time - alert.time < MAX_RINGING and ringing(alert.source, time):
                 self._held[key] = (time, alert)
@@ -182,7 +164,7 @@ class Policy:
             elif trusted(alert.source, time):
                 rulings.append(Ruling(alert, None, TRUSTED, again=True))
             else:
-                rulings.append(replace(self._ban(alert, time, now), again=True))
+                rulings.append(replace(self._unproven(alert, time, now), again=True))
         return rulings
 
     def forget(self, networks: Iterable[Network]) -> None:
@@ -197,24 +179,6 @@ class Policy:
             if source in hosts or any(network.contains(Network.host(source)) for network in wide):
                 _, alert = self._held.pop(key)
                 self._let_go.append(Ruling(alert, None, TAKEN_BACK, again=True))
-
-    def _flooded(self, alert: Alert) -> bool:
-        """Whether this alert is part of a flood of forged sources with one fingerprint."""
-        if not (alert.fingerprint or alert.sources > 1) or alert.messages > FEW_MESSAGES:
-            return False
-        name, time = alert.scenario, alert.time
-        crowd = self._crowds.setdefault(name, Window())
-        limit = self.settings.flood_sources + 1
-        sources, _ = crowd.add(
-            hash(alert.source), time, proven=False, limit=limit, find_time=self.settings.hold_time
-        )
-        if sources >= limit:
-            if self._floods.get(name, 0.0) <= time:
-                self.stats.floods += 1
-            self._floods[name] = time + self.settings.flood_time
-            for key in [key for key in self._held if key[1] == name]:
-                self._let_go.append(Ruling(self._held.pop(key)[1], None, FLOOD, again=True))
-        return self._floods.get(name, 0.0) > time
 
     def _escalated(self, ban_time: float, repeats: int) -> float:
         try:
@@ -234,17 +198,51 @@ class Policy:
                 return network
         return Network.host(alert.source)
 
-    def _ban(self, alert: Alert, time: float, now: float, *, banned: bool = False) -> Ruling:
+    def _proven(self, alert: Alert, now: float, credit: float, standing: Decision | None) -> Ruling:
+        """A limit while the credit lasts, else a ban."""
+        banned = standing is not None and standing.type == BAN
+        host = Network.host(alert.source)
+        if credit and not banned:
+            before, last = self._before(host, alert.time)
+            same = standing is not None and before > 0 and alert.time - last < SAME_OFFENCE
+            if credit * 0.5 ** (before - same) >= ENOUGH:
+                self.stats.limited += 1
+                repeats = self._count(host, alert.time, same=same)
+                return self._ruling(alert, now, host, repeats, kind=LIMIT)
         network = self._network(alert)
-        repeats, time_of_ban = 0, time
+        return self._ruling(alert, now, network, self._count(network, alert.time, same=banned))
+
+    def _before(self, network: Network, time: float) -> tuple[int, float]:
+        """How many proven decisions about a network are remembered, and when the last offence began."""
+        repeats, last = self._bans.get(network) or (0, 0.0)
+        return (0, 0.0) if time - last > self.settings.escalation_memory else (repeats, last)
+
+    def _count(self, network: Network, time: float, *, same: bool) -> int:
+        """Remember a proven decision; how many there were before. ``same``: it is no further offence."""
+        before, last = self._before(network, time)
+        if before and same:
+            before, time = before - 1, last
+        self._bans.put(network, (before + 1, time))
+        return before
+
+    def _unproven(self, alert: Alert, time: float, now: float) -> Ruling:
+        """A ban at event time ``time``, which is later than the alert when that had to wait."""
+        return self._ruling(alert, now, self._network(alert), 0, time=time)
+
+    def _ruling(
+        self,
+        alert: Alert,
+        now: float,
+        network: Network,
+        repeats: int,
+        *,
+        kind: str = BAN,
+        time: float | None = None,
+    ) -> Ruling:
+        """The decision of an alert, made at its own time or at ``time``."""
+        at = alert.time if time is None else time
         if alert.proof is Proof.PROVEN:
-            repeats, last = self._bans.get(network) or (0, 0.0)
-            if time - last > self.settings.escalation_memory:
-                repeats = 0
-            elif repeats and banned:
-                repeats, time_of_ban = repeats - 1, last
             duration = self._escalated(alert.ban_time, repeats)
-            self._bans.put(network, (repeats + 1, time_of_ban))
         else:
             duration = min(alert.ban_time, self.settings.unproven_ban_time)
         self._made += 1
@@ -253,12 +251,14 @@ class Policy:
             scenario=alert.scenario,
             origin=self.origin,
             proof=alert.proof,
-            time=time,
+            time=at,
             until=now + duration,
             duration=duration,
-            id=f"{self.origin}-{int(time * 1000):x}-{self._made:x}",
-            reason=_reason(alert),
+            id=f"{self.origin}-{int(at * 1000):x}-{self._made:x}",
+            reason=_reason(alert) + (LIMITED if kind == LIMIT else ""),
+            type=kind,
             repeats=repeats,
+            ports=alert.ports if kind == LIMIT else (),
         )
         return Ruling(alert, decision, decision.reason)
 

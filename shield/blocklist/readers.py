@@ -12,11 +12,12 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from math import isfinite
 from typing import Any
 
+from shield.blocklist.decision import BAN, LIMIT, read_ports
 from shield.durations import MAX_DURATION, parse_duration
 from shield.errors import InputError
 from shield.net import Network
@@ -65,6 +66,9 @@ class ImportEntry:
     reason: str = ""
     scenario: str = ""
     """Behaviour that led to it, empty when the list does not say."""
+    type: str = BAN
+    ports: str = ""
+    """Of a limit, as ``Decision.as_json`` writes them."""
 
 
 def entries(
@@ -165,14 +169,20 @@ def _record(record: Mapping[str, Any]) -> Iterator[ImportEntry | InputError]:
         if not value:
             raise InputError("no address or network in it")
         kind = str(record.get("type") or record.get("action") or "ban").lower()
-        if kind not in {"ban", "drop", "block"}:
-            raise InputError(f"{value[:80]}: type {kind[:40]!r} is no ban")
+        if kind not in {"ban", "drop", "block", LIMIT}:
+            raise InputError(f"{value[:80]}: type {kind[:40]!r} is neither a ban nor a limit")
         scope = str(record.get("scope") or "ip").lower()
         if scope not in {"ip", "range", "network", "address"}:
             raise InputError(f"{value[:80]}: scope {scope[:40]!r} is no address or network")
         stated = next((record[n] for n in _DURATION_NAMES if record.get(n) not in (None, "")), None)
         reason = next((str(record[n]) for n in _REASON_NAMES if record.get(n)), "")
-        yield from entries(value, _seconds(stated), reason, str(record.get("scenario") or ""))
+        made = entries(value, _seconds(stated), reason, str(record.get("scenario") or ""))
+        if kind != LIMIT:
+            yield from made
+            return
+        ports = " ".join(map(str, read_ports(str(record.get("ports") or ""))))
+        for entry in made:
+            yield replace(entry, type=LIMIT, ports=ports)
     except InputError as error:
         yield error
 

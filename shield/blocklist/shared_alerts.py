@@ -99,6 +99,7 @@ def read_alert(data: Any, network: Network, origin: str, wall: float) -> dict[st
             **numbers,
             **texts,
             "campaign": _text(found.get("campaign", "")),
+            "ports": _text(found.get("ports", "")),
             "sources": _number(found.get("sources", 1)),
             "proof": Proof(found["proof"]).value,
             "proofs": [_text(one) for one in found["proofs"][:DETAILS]],

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from shield.blocklist.allowlist import MAX_REASON
 from shield.blocklist.decision import BAN as BAN_TYPE
-from shield.blocklist.decision import Decision
+from shield.blocklist.decision import LIMIT, Decision, read_ports
 from shield.detect.alert import Proof
-from shield.errors import RemoteError
+from shield.errors import InputError, RemoteError
 from shield.net import Network
 from shield.wire import pack_value, unpack_value
 
@@ -52,6 +52,8 @@ MAX_ID = 160
 """Characters: name of the node (64) and two numbers."""
 MAX_COUNT = (1 << 31) - 1
 """Earlier bans, or messages, that a value can tell."""
+MAX_PORTS_TEXT = 64
+"""Characters: four ports have 39."""
 MAX_ALLOWED = 255
 """Octets of what is allowed: a DNS name has 253."""
 
@@ -142,7 +144,9 @@ def allowed_text(key: bytes) -> str:
 
 
 def ban_value(decision: Decision) -> bytes:
-    """Value of a ban."""
+    """Value of a ban, or of a limit, which has its type and its ports besides."""
+    if decision.type == LIMIT:
+        return _value(decision, decision.repeats, LIMIT, " ".join(map(str, decision.ports)))
     return _value(decision, decision.repeats)
 
 
@@ -160,10 +164,11 @@ def read_unproven(network: Network, value: bytes, origin: str, until: float) -> 
     """Read an unproven ban that ends at node time ``until``; raises RemoteError("value")."""
     decision, messages = _decision(network, value, origin, until)
     # Whatever it says: an unproven decision is a ban.
-    return UnprovenValue(decision._replace(proof=Proof.UNPROVEN, repeats=0, type=BAN_TYPE), messages)
+    plain = decision._replace(proof=Proof.UNPROVEN, repeats=0, type=BAN_TYPE, ports=())
+    return UnprovenValue(plain, messages)
 
 
-def _value(decision: Decision, number: int) -> bytes:
+def _value(decision: Decision, number: int, *more: str) -> bytes:
     return pack_value(
         (
             _text(decision.scenario, MAX_SCENARIO),
@@ -173,8 +178,23 @@ def _value(decision: Decision, number: int) -> bytes:
             _text(decision.id, MAX_ID),
             number,
             _text(decision.reason, MAX_REASON),
+            *more,
         )
     )
+
+
+def _limited(decision: Decision, fields: Any) -> Decision:
+    """A decision with the type that the fields behind the usual seven say; without them it is a ban."""
+    if not fields:
+        return decision
+    ports = fields[1] if len(fields) > 1 else ""
+    sound = fields[0] == LIMIT and decision.network.is_host and decision.proof is Proof.PROVEN
+    if not sound or type(ports) is not str or len(ports) > MAX_PORTS_TEXT:
+        raise RemoteError("value")
+    try:
+        return decision._replace(type=LIMIT, ports=read_ports(ports))
+    except InputError:
+        raise RemoteError("value") from None
 
 
 def _decision(network: Network, value: bytes, origin: str, until: float) -> tuple[Decision, int]:
@@ -195,8 +215,8 @@ def _decision(network: Network, value: bytes, origin: str, until: float) -> tupl
     ):
         raise RemoteError("value")
     kind = Proof.PROVEN if proof == _PROVEN else Proof.UNPROVEN
-    made = Decision(network, scenario, origin, kind, time, until, duration, id_, reason, "ban", number)
-    return made, number
+    made = Decision(network, scenario, origin, kind, time, until, duration, id_, reason, repeats=number)
+    return _limited(made, fields[7:]), number
 
 
 def end_of(key: bytes, value: bytes) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shield.blocklist.allowlist import AllowEntry
-from shield.blocklist.decision import Decision
+from shield.blocklist.decision import BAN, Decision
 
 __all__ = ["story"]
 
@@ -30,7 +30,11 @@ def story(
     """
     record = (source or {}).get("source")
     known = bool(alerts or history or record)
-    state = "allowed" if allowed else "banned" if decisions else "watched" if known else "unknown"
+    state = "watched" if known else "unknown"
+    if decisions:
+        state = "banned" if any(decision.type == BAN for decision in decisions) else "limited"
+    if allowed:
+        state = "allowed"
     return {
         "value": value,
         "state": state,

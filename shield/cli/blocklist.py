@@ -44,7 +44,7 @@ def list_bans(
     ] = 0,
     socket: SocketOption = "",
 ) -> None:
-    """List live bans, or those that a filter picks.
+    """List live bans and limits, or those that a filter picks.
 
     Example: shield list 'scenario=sip* proof=proven value=203.0.113.0/24 remaining<10m'
 
@@ -53,9 +53,9 @@ def list_bans(
     durations and numbers take ranges: remaining=1m..10m. A bare address or network means
     everything inside it. Quote terms with < or >, which a shell takes for itself.
 
-    Fields: value, covers (the networks that hold an address), scenario, origin, proof, scope, type,
-    reason, id, remaining, duration, time (age), repeats; for alerts also kind, severity,
-    confidence, messages.
+    Fields: value, covers (the networks that hold an address), scenario, origin, proof, scope, type
+    (ban, limit), ports, reason, id, remaining, duration, time (age), repeats; for alerts also kind,
+    severity, confidence, messages.
     """
     text = as_filter(terms)
     rows, more = _fetch(text, limit, socket)
@@ -83,6 +83,9 @@ def _count_line(rows: Sequence[Mapping[str, Any]], text: str, *, more: bool) -> 
         return
     unproven = sum(row.get("proof") == "unproven" for row in rows)
     parts = [f"first {plural(len(rows), 'ban')}, there are more" if more else plural(len(rows), "ban")]
+    limits = sum(row.get("type") == "limit" for row in rows)
+    if limits:
+        parts.append(f"{limits:,} of them {'limits' if limits > 1 else 'a limit'}")
     if unproven:
         parts.append(f"{unproven:,} unproven")
     if sys.stdout.isatty() and len(rows) > 200:
@@ -95,13 +98,17 @@ def ban(
     *,
     time: DurationOption = "",
     reason: ReasonOption = "",
+    limit: Annotated[
+        bool,
+        typer.Option("--limit", help="Do not ban, but drop what goes beyond firewall.limit_rate."),
+    ] = False,
     output: OutputOption = Output.TABLE,
     socket: SocketOption = "",
 ) -> None:
-    """Ban addresses or networks, several at once.
+    """Ban addresses or networks, several at once; with --limit only slow single addresses down.
 
     Without --time the configured ban time is used. The allowlist wins: a value that it holds,
-    and this machine's own addresses, are refused.
+    and this machine's own addresses, are refused. A limit does not weaken a ban: unban first.
     """
     answer = ask(
         socket,
@@ -109,8 +116,9 @@ def ban(
         values=as_networks(values),
         duration=as_duration(time),
         reason=reason or None,
+        limit=limit or None,
     )
-    finish(answer, output, done="banned")
+    finish(answer, output, done="limited" if limit else "banned")
 
 
 def unban(

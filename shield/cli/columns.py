@@ -24,6 +24,11 @@ def proof_colour(row: Mapping[str, Any]) -> str:
     return "green" if row.get("proof") == "proven" else "yellow"
 
 
+def type_colour(row: Mapping[str, Any]) -> str:
+    """A limit stands out among bans."""
+    return "cyan" if row.get("type") == "limit" else ""
+
+
 def severity_colour(row: Mapping[str, Any]) -> str:
     """From blue (low) to red (critical)."""
     return _SEVERITY.get(int(row.get("severity") or 0), "")
@@ -31,12 +36,14 @@ def severity_colour(row: Mapping[str, Any]) -> str:
 
 DECISIONS = (
     Column("value", "value", keep=9),
+    Column("type", "type", dash, keep=6, colour=type_colour),
     Column("scenario", "scenario", keep=8, cut=True),
     Column("proof", "proof", keep=5, colour=proof_colour),
     Column("remaining", "left", seconds, keep=9, right=True),
     Column("time", "since", local_time, keep=2),
     Column("origin", "origin", keep=4, cut=True),
     Column("repeats", "repeats", keep=1, right=True),
+    Column("ports", "ports", dash, keep=2),
     Column("reason", "reason", dash, keep=3, cut=True),
 )
 ALLOWED = (

@@ -43,7 +43,7 @@ def check_all(settings: Settings) -> None:
     from shield.firewall.registry import make_backend
 
     rules = rules_of(settings)
-    make_backend(settings.firewall)
+    make_backend(settings.kernel())
     typer.echo(
         f"ok: mode {settings.node.mode.value}, {plural(len(rules), 'rule')}, "
         f"firewall {settings.firewall.backend}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from shield.blocklist.decision import LIMIT
 from shield.cli.daemon import ask, connect
 from shield.cli.group import FAILURE, complain
 from shield.cli.options import (
@@ -64,9 +65,10 @@ def export(
 ) -> None:
     """Write live bans, or those that a filter picks, as JSON, CSV, plain list, nft or ipset script.
 
-    Takes the filters of shield list. While the daemon is down the journal is exported.
+    Takes the filters of shield list. Limits go out as JSON and CSV only, for the others can only ban.
+    While the daemon is down the journal is exported.
     """
-    from shield.blocklist.formats import dump
+    from shield.blocklist.formats import LIMIT_FORMATS, dump
 
     chosen = format_of(file, form) or "json"
     text = as_filter(terms)
@@ -76,6 +78,8 @@ def export(
         from shield.cli.offline import journal_decisions
 
         rows = journal_decisions(text, str(error))
+    if chosen not in LIMIT_FORMATS and (limits := sum(row["type"] == LIMIT for row in rows)):
+        typer.echo(f"left out {plural(limits, 'limit')}: {chosen} can only ban", err=True)
     lines = dump(map(decision_of, rows), chosen, 0.0)
     if file == "-":
         sys.stdout.writelines(lines)
@@ -185,6 +189,8 @@ def format_of(file: str, form: str) -> str:
 def _item(entry: ImportEntry) -> dict[str, Any]:
     """Shape an entry as the daemon takes it, without what the list does not say."""
     said = {"remaining": entry.duration, "reason": entry.reason, "scenario": entry.scenario}
+    if entry.type == LIMIT:
+        said |= {"type": LIMIT, "ports": entry.ports}
     return {"value": str(entry.network), **{key: value for key, value in said.items() if value}}
 
 

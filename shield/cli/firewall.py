@@ -91,7 +91,7 @@ def check(
 
 
 def _settings(config: Any, backend: str) -> FirewallSettings:
-    settings = settings_of(config).firewall
+    settings = settings_of(config).kernel()
     return replace(settings, backend=backend) if backend else settings
 
 

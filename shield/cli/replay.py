@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from shield.cli.columns import ALERTS, proof_colour
+from shield.cli.columns import ALERTS, proof_colour, type_colour
 from shield.cli.compromised import show_account
 from shield.cli.group import FAILURE, complain
 from shield.cli.options import ConfigOption, Output, OutputOption
@@ -53,6 +53,7 @@ Report = Mapping[str, Any]
 
 _DECISIONS = (
     Column("value", "value", keep=9),
+    Column("type", "type", keep=4, colour=type_colour),
     Column("scenario", "scenario", keep=8, cut=True),
     Column("proof", "proof", keep=6, colour=proof_colour),
     Column("duration", "ban", seconds, keep=5, right=True),
@@ -73,6 +74,7 @@ PLAIN = (
     "messages_to_ban",
     "seconds_to_ban",
     "reason",
+    "ports",
 )
 """Keys of a plain line, one line for each decision; new ones are only added at the end."""
 
@@ -101,8 +103,9 @@ def replay(
 
     Every file starts with an empty memory. Nothing is blocked and no daemon is asked.
 
-    Exit codes: 0 nothing was decided, 3 somebody would have been banned (or what --exit-code names was
-    found), 1 a file could not be read to its end (the others are still reported), 2 wrong usage.
+    Exit codes: 0 nothing was decided, 3 somebody would have been banned or limited (or what --exit-code
+    names was found), 1 a file could not be read to its end (the others are still reported), 2 wrong
+    usage.
     """
     settings = detection_settings(
         config, servers=server, domains=domain, rules=rules, ports=port, any_port=any_port

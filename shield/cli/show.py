@@ -28,7 +28,7 @@ from shield.errors import SystemFailure
 
 __all__ = ["show"]
 
-_STATES = {"banned": "red", "allowed": "green", "watched": "yellow"}
+_STATES = {"banned": "red", "allowed": "green", "watched": "yellow", "limited": "cyan"}
 _SHORT = 3
 """Evidence messages shown of each alert (--all shows every one), and running counts of a source."""
 
@@ -110,7 +110,8 @@ def _facts(answer: Answer) -> Iterable[str]:
         for mark in row.get("marks") or ():
             yield f"  {mark.get('weight')}: {mark.get('mark')}"
     if explained.get("skipped"):
-        yield f"{explained['skipped']:,} packets skipped since it was banned"
+        since = "from the limited ports" if explained.get("limited") else "since it was banned"
+        yield f"{explained['skipped']:,} packets skipped {since}"
 
 
 def _score(row: Mapping[str, Any]) -> str:

@@ -130,7 +130,14 @@ _TABLE = (
     _read("allow.list", "Entries of the allowlist.", _FILTER, answer=Answer.LIST),
     _change("allow.add", "Allow addresses, networks or names.", _VALUES, _DURATION, _REASON),
     _change("allow.remove", "Take entries out of the allowlist.", _VALUES),
-    _change("ban", "Ban addresses or networks.", _VALUES, _DURATION, _REASON),
+    _change(
+        "ban",
+        "Ban addresses or networks, or limit addresses.",
+        _VALUES,
+        _DURATION,
+        _REASON,
+        Argument("limit", Kind.FLAG),
+    ),
     _change(
         "unban",
         "End bans: by value, by filter, or all of them.",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from shield.net import unpack
+from shield.net import Port, unpack
 
 __all__ = ["Alert", "Evidence", "Proof"]
 
@@ -81,6 +81,8 @@ class Alert:
     details: tuple[tuple[str, str], ...] = ()
     """What an operator wants to know: user agent, users, called numbers, ports."""
     evidence: tuple[Evidence, ...] = ()
+    ports: tuple[Port, ...] = ()
+    """Of a proven alert: the few ports from which all of it came, if nobody logged in from them."""
 
     @property
     def address(self) -> str:
@@ -112,6 +114,7 @@ class Alert:
             "sources": self.sources,
             "campaign": self.campaign,
             "first_seen": round(self.first_seen, 6),
+            "ports": " ".join(map(str, self.ports)),
             "details": dict(self.details),
             "evidence": [
                 {"time": round(item.time, 6), "note": item.note, "message": item.message}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from shield.detect.alert import Alert
 from shield.detect.campaigns import Campaigns
@@ -21,10 +21,10 @@ from shield.detect.mark import Mark
 from shield.detect.plan import Plan, make_plan
 from shield.detect.pool import Pool
 from shield.detect.prefixes import Neighbours
-from shield.detect.report import PROGRESS_TIME, QUIET_TIME, REPEATED, make_alert, note
+from shield.detect.report import PROGRESS_TIME, QUIET_TIME, REPEATED, make_alert, note, told
 from shield.detect.rule import Rule
 from shield.detect.settings import DetectSettings
-from shield.detect.sources import SourceRecord, Sources
+from shield.detect.sources import ENOUGH, SourceRecord, Sources
 from shield.detect.suspects import Suspects
 from shield.detect.together import Together
 from shield.detect.window import Counter as Counting
@@ -150,19 +150,18 @@ class Engine:
         return alerts
 
     def _told(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
-        """Count alerts, and note which other accused sources run the same program."""
-        told = []
+        """Count alerts; note who else runs the same program, and which port it is behind a NAT."""
+        found = []
         for alert in alerts:
             self.stats.alerts += 1
             self.stats.by_rule[alert.scenario] += 1
             self.compromises.accused(alert)
+            linked = None
             if alert.campaign:
                 linked = self.campaigns.accused(alert.campaign.encode(), alert.source)
-                more = ("campaign_sources", str(linked))
-                told.append(replace(alert, details=(*alert.details, more)))
-            else:
-                told.append(alert)
-        return told
+            ports, accounts = self.evidence.ports(alert), self.evidence.accounts(alert.source)
+            found.append(told(alert, ports, accounts, linked))
+        return found
 
     def _loud(self, rate: int, kind: Kind, method: bytes) -> tuple[Rule, ...]:
         """Rules about sources of that many requests a minute."""
@@ -184,7 +183,8 @@ class Engine:
             if event.auth is not None:
                 account = hash(event.auth[0])
                 self.compromises.accepted(event, record, self.trust_time)
-            record.succeeded(event.time, self.trust_time, account)
+            if record.succeeded(event.time, self.trust_time, account):
+                self.evidence.culprits.good(event)
             self.neighbours.good(event.client)
             self._forgive(event, record)
         elif kind is Kind.PROGRESS:
@@ -204,8 +204,12 @@ class Engine:
 
     def trusted(self, source: bytes, time: float) -> bool:
         """Whether a source has lately logged in or completed a call."""
+        return self.credit(source, time) >= ENOUGH
+
+    def credit(self, source: bytes, time: float) -> float:
+        """What is left of the credit that a source has earned."""
         record = self.sources.get(source)
-        return record is not None and record.trusted(time, self.trust_time)
+        return 0.0 if record is None else record.trust(time, self.trust_time)
 
     def ringing(self, source: bytes, time: float) -> bool:
         """Whether a call of a source has lately reached its callee; weak evidence waits then."""
@@ -298,7 +302,7 @@ class Engine:
             find_time=rule.find_time,
             keep=rule.keep,
         )
-        self.evidence.add(event, note(rule, event, marks))
+        self.evidence.add(event, note(rule, event, marks), rule.name if proven else "")
         find_time = rule.find_time
         if count < limit:
             tier = full_tier(rule, counter, event.time, record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from shield.detect.alert import Alert, Evidence, Proof
 from shield.detect.mark import Mark
@@ -11,10 +12,10 @@ from shield.detect.rule import Rule
 from shield.detect.scores import measure, scored
 from shield.detect.shape import campaign_of
 from shield.detect.sources import SourceRecord
-from shield.net import Network, unpack
+from shield.net import Network, Port, unpack
 from shield.sip.event import Kind, SipEvent, proof_names
 
-__all__ = ["PROGRESS_TIME", "QUIET_TIME", "REPEATED", "crowd_details", "make_alert", "note"]
+__all__ = ["PROGRESS_TIME", "QUIET_TIME", "REPEATED", "crowd_details", "make_alert", "note", "told"]
 
 REPEATED = 3
 """A fingerprint seen this often in one source is reported once more: it is no stray packet."""
@@ -95,6 +96,23 @@ def _details(rule: Rule, event: SipEvent) -> tuple[tuple[str, str], ...]:
     if campaign is not None:
         found.append(("campaign", campaign.decode()))
     return tuple(found)
+
+
+def told(alert: Alert, ports: tuple[Port, ...], accounts: Sequence[bytes], linked: int | None) -> Alert:
+    """An alert with what is known beside its last message.
+
+    ``ports``: of the culprit behind a NAT; ``accounts``: of the counted messages; ``linked``: accused
+    sources that show the same campaign.
+    """
+    more = []
+    if linked is not None:
+        more.append(("campaign_sources", str(linked)))
+    if len(accounts) > 1:
+        names = (name[:80].decode("utf-8", "backslashreplace") for name in accounts)
+        more.append(("accounts", ", ".join(names)))
+    if ports:
+        more.append(("culprit", f"only {', '.join(map(str, ports))}, where nobody logged in"))
+    return replace(alert, details=(*alert.details, *more), ports=ports) if more else alert
 
 
 def crowd_details(

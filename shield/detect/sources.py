@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from shield.detect.counters import Counters
 
-__all__ = ["RATE_WINDOW", "SourceRecord", "Sources"]
+__all__ = ["ENOUGH", "RATE_WINDOW", "SourceRecord", "Sources"]
 
 RATE_WINDOW = 60
 """Seconds over which requests of a source are counted for ``rate``."""
 MAX_CREDIT = 100.0
+ENOUGH = 0.5
+"""Credit from which on a source is trusted."""
 REFUSED_SPOILS = 5
 """After this many refused passwords a success is no sign of a good client any more."""
 MANY_ACCOUNTS = 4
@@ -80,8 +82,8 @@ class SourceRecord:
         if mark not in self.guessed and len(self.guessed) < _MANY:
             self.guessed += mark
 
-    def succeeded(self, time: float, half_life: float, account: int | None = None) -> None:
-        """Credentials of ``account`` were accepted, or a call was answered and acknowledged.
+    def succeeded(self, time: float, half_life: float, account: int | None = None) -> bool:
+        """Credentials of ``account`` were accepted, or a call was answered; whether that earned credit.
 
         A success that follows guessing earns nothing: it may be the guess that hit. Another account
         than the few that were guessed at is not what was hit: one phone with an old password behind the
@@ -91,9 +93,10 @@ class SourceRecord:
             self.guessed = b""
         elif account is None or len(self.guessed) >= _MANY or _mark(account) in self.guessed:
             self.refused //= 2
-            return
+            return False
         self.credit = min(MAX_CREDIT, self.trust(time, half_life) + 1.0)
         self.credit_time = time
+        return True
 
     def trust(self, time: float, half_life: float) -> float:
         """Credit left at ``time``: 1 for each success, halved every ``half_life`` seconds."""
@@ -103,7 +106,7 @@ class SourceRecord:
 
     def trusted(self, time: float, half_life: float) -> bool:
         """Whether successes outweigh weak evidence: one success counts for one half-life."""
-        return self.credit > 0.0 and self.trust(time, half_life) >= 0.5
+        return self.credit > 0.0 and self.trust(time, half_life) >= ENOUGH
 
 
 class Sources:

@@ -12,7 +12,8 @@ from shield.blocklist.blocklist import Blocklist
 from shield.blocklist.blocklist_settings import BlocklistSettings
 from shield.blocklist.decision import Change, Decision
 from shield.blocklist.journal_shared import SharedRow
-from shield.blocklist.policy import Policy, PolicySettings
+from shield.blocklist.policy import Policy
+from shield.blocklist.policy_settings import PolicySettings
 from shield.blocklist.sharing import Sharing
 from shield.blocklist.sharing_settings import SharingSettings
 from shield.cluster.capability import Incoming, SendResult

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from shield.blocklist.allowlist import Allowlist, AllowlistSettings
 from shield.blocklist.forged_floods import MAX_FLOODS, ForgedFloods
-from shield.blocklist.policy import Policy, PolicySettings
+from shield.blocklist.policy import Policy
+from shield.blocklist.policy_settings import PolicySettings
 from shield.net import Network
 
 START = 1000.0

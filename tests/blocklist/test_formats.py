@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shield.blocklist import formats, readers
-from shield.blocklist.decision import Decision
-from shield.blocklist.formats import Format, ImportEntry, detect, dump, parse
+from shield.blocklist.decision import LIMIT, Decision
+from shield.blocklist.formats import LIMIT_FORMATS, Format, ImportEntry, detect, dump, parse
 from shield.detect.alert import Proof
 from shield.errors import InputError
-from shield.net import Network
+from shield.net import Network, Port
 from tests.requires import need
 
 NOW = 1000.0
@@ -236,7 +236,7 @@ def test_crowdsec_csv_by_its_headings() -> None:
     )
     assert listed.entries == [entry("192.0.2.1", 14389.764, "manual, by hand")]
     assert [p.split(": ", 1)[1] for p in listed.problems] == [
-        "Range:198.51.100.0/24: type 'captcha' is no ban",
+        "Range:198.51.100.0/24: type 'captcha' is neither a ban nor a limit",
         "192.0.2.4 has ended",
     ]
     imported = parse(
@@ -477,3 +477,16 @@ def test_nft_and_ipset_load_what_is_dumped(tmp_path: Path) -> None:
         assert result.problems == []
         assert len(result.entries) == count
         assert all(e.duration is not None and 500 < e.duration <= 600 for e in result.entries)
+
+
+def test_only_what_can_say_limit_holds_limits() -> None:
+    """The others could only ban; JSON and CSV bring a limit back with its ports."""
+    ports = (Port.parse("udp/40001"), Port.parse("tcp/5071"))
+    mixed = [ban("192.0.2.1"), ban("192.0.2.2")._replace(type=LIMIT, ports=ports)]
+    for form in Format:
+        lines = list(dump(mixed, form, 0.0))
+        assert any("192.0.2.1" in line for line in lines)
+        assert any("192.0.2.2" in line for line in lines) is (form in LIMIT_FORMATS)
+        if form in LIMIT_FORMATS:
+            found = {str(one.network): (one.type, one.ports) for one in parse(lines, "list").entries}
+            assert found == {"192.0.2.1": ("ban", ""), "192.0.2.2": ("limit", "udp/40001 tcp/5071")}

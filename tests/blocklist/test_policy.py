@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from shield.blocklist import policy as policy_module
 from shield.blocklist.allowlist import Allowlist, AllowlistSettings
 from shield.blocklist.decision import Decision
-from shield.blocklist.policy import Policy, PolicySettings
+from shield.blocklist.policy import Policy
+from shield.blocklist.policy_settings import PolicySettings
 from shield.detect.alert import Alert, Proof
 from shield.errors import ConfigError
-from shield.net import Network, pack
+from shield.net import Network, Port, pack
 
 EVENT, NOW = 1_800_000_000.0, 500.0
 """Event time is the wall clock of packets, node time another clock."""
@@ -65,8 +66,14 @@ def policy(*entries: str, **settings: float) -> Policy:
     )
 
 
-def decided(made: Policy, one: Alert, *, trusted: bool = False) -> Decision | None:
-    return made.decide(one, NOW, trusted=trusted).decision
+def decided(made: Policy, one: Alert, *, credit: float = 0.0) -> Decision | None:
+    return made.decide(one, NOW, credit=credit).decision
+
+
+STANDING = Decision(
+    Network.parse("192.0.2.9"), "probe", "node1", Proof.PROVEN, EVENT, NOW + 60, 60.0, "node1-1"
+)
+"""A proven ban of the source that is in force."""
 
 
 def nobody(_source: bytes, _time: float) -> bool:
@@ -86,19 +93,98 @@ def released(made: Policy, time: float) -> list[str]:
 def test_the_allowlist_stands_above_proof(proven: bool) -> None:
     """An allowed source is never banned, and the reason is said."""
     made = policy("192.0.2.0/24")
-    ruling = made.decide(alert(proven=proven), NOW, trusted=False)
+    ruling = made.decide(alert(proven=proven), NOW, credit=0.0)
     assert (ruling.decision, ruling.why) == (None, "allowlisted")
     assert made.stats.allowlisted == 1
 
 
 def test_trust_outweighs_what_could_be_forged_only() -> None:
-    """A good source is not banned for packets in its name; proven misdeeds ban it all the same."""
+    """A good source is not banned for packets in its name."""
     made = policy()
-    ruling = made.decide(alert(), NOW, trusted=True)
+    ruling = made.decide(alert(), NOW, credit=1.0)
     assert ruling.decision is None
     assert "trusted" in ruling.why
     assert made.stats.trusted == 1
-    assert decided(made, alert(proven=True), trusted=True) is not None
+
+
+# Limits in place of bans
+
+
+def limits(made: Policy, credit: float, *times: float) -> list[str]:
+    """Types of the decisions about proven alerts at these times, each in force at the next one."""
+    standing, found = None, []
+    for time in times:
+        standing = made.decide(
+            alert(time=time, proven=True), NOW + time, credit=credit, standing=standing
+        ).decision
+        found.append("" if standing is None else standing.type)
+    return found
+
+
+def test_a_trusted_source_is_limited_where_another_is_banned() -> None:
+    """Narrowly where the alert names ports; the reason says why it is no ban."""
+    made = policy()
+    one = replace(alert(proven=True), ports=(Port.parse("udp/40001"),))
+    found = decided(made, one, credit=20.0)
+    assert found is not None
+    assert (found.type, found.ports, found.duration) == ("limit", one.ports, 3_600.0)
+    assert found.reason.endswith("; limited, for good users are there too")
+    assert made.stats.limited == 1
+    other = decided(policy(), one)
+    assert other is not None
+    assert (other.type, other.ports) == ("ban", ())
+
+
+def test_a_limit_is_never_of_a_network() -> None:
+    """Whatever the rule asks for."""
+    found = decided(policy(), alert(proven=True, length=24), credit=1.0)
+    assert found is not None
+    assert (found.value, found.type) == ("192.0.2.9", "limit")
+
+
+def test_one_success_buys_little() -> None:
+    """Who logged in once with a stolen account is limited twice at most, and then banned."""
+    assert limits(policy(), 1.0, 0, 60, 120) == ["limit", "limit", "ban"]
+    assert limits(policy(), 0.6, 0, 60) == ["limit", "ban"]
+    assert limits(policy(), 0.4, 0) == ["ban"]
+
+
+def test_no_credit_lasts_for_more_than_eight_limits() -> None:
+    """An office of 200 phones has all the credit there is; one alert a minute uses it up in eight."""
+    times = [60.0 * minute for minute in range(10)]
+    assert limits(policy(), 100.0, *times) == [*["limit"] * 8, "ban", "ban"]
+
+
+def test_credit_is_earned_anew_only_when_misdeeds_are_forgotten() -> None:
+    """What is earned meanwhile counts as little; after escalation_memory all is as at first."""
+    made = policy(escalation_memory=10_000.0)
+    assert limits(made, 100.0, *(60.0 * minute for minute in range(9)))[-1] == "ban"
+    assert limits(made, 100.0, 20_000.0) == ["limit"]
+
+
+def test_further_rules_about_one_offence_use_up_no_credit() -> None:
+    """Several rules know one tool, and speak within the minute; a limit that ended is no excuse."""
+    made = policy()
+    assert limits(made, 0.6, 0, 1, 5, 59) == ["limit"] * 4
+    assert limits(made, 0.6, 61) == ["ban"]
+
+
+def test_limits_grow_longer_like_bans() -> None:
+    """Each further offence by the factor."""
+    made = policy()
+    found = [decided(made, alert(time=time, proven=True), credit=50.0) for time in (0.0, 4e3, 3e4)]
+    assert [(one.duration, one.repeats) for one in found if one is not None] == [
+        (3_600.0, 0),
+        (14_400.0, 1),
+        (57_600.0, 2),
+    ]
+
+
+def test_an_operators_ban_is_not_weakened() -> None:
+    """A ban in force stays one, whatever credit the source has."""
+    ruling = policy().decide(alert(proven=True), NOW, credit=100.0, standing=STANDING)
+    assert ruling.decision is not None
+    assert ruling.decision.type == "ban"
 
 
 # How long
@@ -160,11 +246,11 @@ def test_proven_bans_escalate_to_a_cap() -> None:
 def test_a_second_rule_is_no_repetition() -> None:
     """While a proven ban is in force, what further rules say of the same attack does not escalate."""
     made = policy()
-    first = made.decide(alert(proven=True), NOW, trusted=False).decision
-    second = made.decide(alert(proven=True), NOW, trusted=False, banned=True).decision
-    later = made.decide(alert(time=9_000.0, proven=True), NOW, trusted=False).decision
-    again = made.decide(alert(time=9_001.0, proven=True), NOW, trusted=False, banned=True).decision
-    slow = made.decide(alert(time=9_900.0, proven=True), NOW, trusted=False, banned=True).decision
+    first = made.decide(alert(proven=True), NOW, credit=0.0).decision
+    second = made.decide(alert(proven=True), NOW, credit=0.0, standing=STANDING).decision
+    later = made.decide(alert(time=9_000.0, proven=True), NOW, credit=0.0).decision
+    again = made.decide(alert(time=9_001.0, proven=True), NOW, credit=0.0, standing=STANDING).decision
+    slow = made.decide(alert(time=9_900.0, proven=True), NOW, credit=0.0, standing=STANDING).decision
     found = [first, second, later, again, slow]
     assert [one.repeats for one in found if one is not None] == [0, 0, 1, 1, 1]
 
@@ -174,14 +260,16 @@ def test_a_second_alert_during_a_ban_is_the_same_offence() -> None:
     made = policy()
     found = []
     for time, banned in ((0.0, False), (0.0, True), (1.0, True), (4_000.0, False), (4_000.0, True)):
-        ruling = made.decide(alert(time=time, proven=True), NOW, trusted=False, banned=banned)
+        ruling = made.decide(
+            alert(time=time, proven=True), NOW, credit=0.0, standing=STANDING if banned else None
+        )
         found.append(ruling.decision)
     assert [one.repeats for one in found if one is not None] == [0, 0, 0, 1, 1]
 
 
 def test_a_ban_of_somebody_else_is_no_earlier_one() -> None:
     """An operator's ban is in force, and this policy never banned the source before."""
-    ruling = policy().decide(alert(proven=True), NOW, trusted=False, banned=True)
+    ruling = policy().decide(alert(proven=True), NOW, credit=0.0, standing=STANDING)
     assert ruling.decision is not None
     assert ruling.decision.repeats == 0
 
@@ -224,7 +312,7 @@ def test_a_rule_may_ban_the_network(source: str, length: int, value: str) -> Non
 def test_a_single_packet_waits_and_is_then_banned() -> None:
     """Nobody else looked like it for hold_time: it is banned for a short time."""
     made = policy()
-    ruling = made.decide(stray("192.0.2.9"), NOW, trusted=False)
+    ruling = made.decide(stray("192.0.2.9"), NOW, credit=0.0)
     assert ruling.decision is None
     assert (ruling.why, ruling.waits, ruling.again) == ("waits 10 s for a forged flood", True, False)
     assert released(made, 9.9) == []
@@ -391,7 +479,7 @@ def test_what_was_taken_back_is_not_banned_by_an_alert_that_waits() -> None:
     """Of hosts and of networks; the alert gets its last word, and others wait on."""
     rules = policy()
     for source in ("192.0.2.1", "198.51.100.7", "203.0.113.1"):
-        rules.decide(stray(source), NOW, trusted=False)
+        rules.decide(stray(source), NOW, credit=0.0)
     rules.forget([Network.parse("192.0.2.1"), Network.parse("198.51.100.0/24")])
     given = rules.tick(EVENT + 60, NOW + 60, lambda _source, _time: False)
     assert [(r.alert.address, r.decision is None) for r in given] == [

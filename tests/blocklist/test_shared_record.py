@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shield.blocklist.decision import Decision
+from shield.blocklist.decision import LIMIT, Decision
 from shield.blocklist.shared_record import (
     allow_key,
     allow_value,
@@ -27,7 +27,8 @@ from shield.blocklist.shared_record import (
 )
 from shield.detect.alert import Proof
 from shield.errors import RemoteError
-from shield.net import Network
+from shield.net import Network, Port
+from shield.wire import pack_value, unpack_value
 
 NETWORKS = st.one_of(
     st.builds(Network.around, st.binary(min_size=4, max_size=4), st.integers(0, 32)),
@@ -113,3 +114,45 @@ def test_allow_entries_come_back() -> None:
     for key in (b"a", b"a" + b"x" * 256, b"a\xff"):
         with pytest.raises(RemoteError, match="key"):
             allowed_text(key)
+
+
+def limit(network: str = "192.0.2.1", *ports: str) -> Decision:
+    return Decision(
+        Network.parse(network), "guessing", "node-a", Proof.PROVEN, 1_800_000_000.0, 700.0, 600.0,
+        "node-a-1", "why", LIMIT, 2, tuple(map(Port.parse, ports)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("ports", [(), ("udp/40001",), ("udp/1", "udp/2", "tcp/65535", "tcp/65534")])
+def test_a_limit_arrives_as_a_limit(ports: tuple[str, ...]) -> None:
+    """With its ports; a value without these fields is a ban."""
+    made = limit("192.0.2.1", *ports)
+    value = ban_value(made)
+    assert read_ban(made.network, value, "node-a", 700.0) == made
+    short = pack_value(unpack_value(value)[:7])
+    assert read_ban(made.network, short, "node-a", 700.0) == made._replace(type="ban", ports=())
+    assert ban_value(made._replace(type="ban", ports=())) == short
+
+
+@pytest.mark.parametrize(
+    ("network", "more"),
+    [
+        ("192.0.2.0/24", (LIMIT, "")),
+        ("192.0.2.1", ("other", "")),
+        ("192.0.2.1", (LIMIT, 7)),
+        ("192.0.2.1", (LIMIT, "sctp/1")),
+        ("192.0.2.1", (LIMIT, "udp/1 " * 20)),
+        ("192.0.2.1", (None,)),
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_refused(network: str, more: tuple[object, ...]) -> None:
+    """Nothing is guessed of what another node may have meant."""
+    usual = unpack_value(ban_value(limit()))[:7]
+    with pytest.raises(RemoteError):
+        read_ban(Network.parse(network), pack_value((*usual, *more)), "node-a", 700.0)
+
+
+def test_an_unproven_ban_is_never_a_limit() -> None:
+    """Whatever its value says."""
+    made = read_unproven(limit().network, ban_value(limit("192.0.2.1", "udp/1")), "node-a", 700.0)
+    assert (made.decision.type, made.decision.ports) == ("ban", ())

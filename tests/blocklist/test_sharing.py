@@ -440,8 +440,8 @@ def test_an_unban_elsewhere_drops_the_held_alert() -> None:
     fingerprint = replace(alert(ATTACKER), proof=Proof.UNPROVEN, fingerprint=True, repeated=False)
     lab["a"].ban(ATTACKER)
     lab.deliver()
-    assert b.policy.decide(fingerprint, lab.now, trusted=False).decision is None
-    assert lab["a"].policy.decide(fingerprint, lab.now, trusted=False).decision is None
+    assert b.policy.decide(fingerprint, lab.now, credit=0.0).decision is None
+    assert lab["a"].policy.decide(fingerprint, lab.now, credit=0.0).decision is None
     lab["a"].unban(ATTACKER)
     lab.deliver()
     for node in (lab["a"], b):

@@ -66,3 +66,14 @@ def test_old_evidence_goes() -> None:
     assert store.of(pack(CLIENT))
     store.tick(1.0 + 2 * KEEP_TIME)
     assert not store.of(pack(CLIENT))
+
+
+def test_accounts_of_the_kept_messages_are_known() -> None:
+    """Each once, of those that carry credentials."""
+    store = EvidenceStore()
+    for name in (b"100", b"", b"101", b"100"):
+        made = event(5.0)
+        made.auth = (name, b"nonce", b"response") if name else None
+        store.add(made, "")
+    assert store.accounts(pack(CLIENT)) == (b"100", b"101")
+    assert store.accounts(pack("192.0.2.77")) == ()

@@ -7,9 +7,10 @@ import tomllib
 import pytest
 
 from shield.detect.alert import Proof
-from shield.detect.report import PROGRESS_TIME, REPEATED, make_alert, note
+from shield.detect.report import PROGRESS_TIME, REPEATED, make_alert, note, told
 from shield.detect.rule import Rule, parse_rule
 from shield.detect.sources import SourceRecord
+from shield.net import Port
 from shield.sip.event import NONCE, Kind, SipEvent
 from tests.builders import datagram, read_request, request
 
@@ -65,3 +66,17 @@ def test_a_fingerprint_is_repeated_when_its_source_is(
     record.messages, record.progress_time = messages, rang
     alert = make_alert(rule(MARKS), event(), record, (), count=1, limit=1, marks=(), proven=False)
     assert alert.repeated is repeated
+
+
+def test_a_culprit_and_its_accounts_are_told() -> None:
+    """What an operator looks for behind a NAT; without anything more the alert stays as it is."""
+    alert = make_alert(
+        rule(MARKS), event(), SourceRecord(90.0), (), count=1, limit=1, marks=(), proven=True
+    )
+    assert told(alert, (), (b"100",), None) is alert
+    ports = (Port.parse("udp/40001"), Port.parse("tcp/40002"))
+    found = told(alert, ports, (b"100", b"10\xff"), 3)
+    details = dict(found.details)
+    assert details["culprit"] == "only udp/40001, tcp/40002, where nobody logged in"
+    assert (details["accounts"], details["campaign_sources"]) == ("100, 10\\xff", "3")
+    assert (found.ports, found.as_json()["ports"]) == (ports, "udp/40001 tcp/40002")
