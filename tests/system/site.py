@@ -67,7 +67,7 @@ class Site:
     """
 
     def __init__(self, lab: Lab, folder: Path, backend: str = "nftables", version: int = 4) -> None:
-        self.folder, self.backend, self.version = folder, backend, version
+        self.lab, self.folder, self.backend, self.version = lab, folder, backend, version
         self.sensor = lab.host("registrar", f"{REGISTRAR}/24", f"{REGISTRAR6}/48")
         self.attacker = lab.host("attacker", f"{ATTACKER}/24", f"{ATTACKER6}/48")
         self.phone = lab.host("phone", f"{PHONE}/24", f"{PHONE6}/48")
