@@ -264,7 +264,7 @@ class Sharing:
     def reported(self, sender: str, report: bytes, now: float) -> None:
         """See Capability."""
         if self.sync is not None:
-            if report == self.sync.report(now):
+            if self.sync.agrees(report, now):
                 self.budget.settle(now)
             self.sync.reported(sender, report, now)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from shield.cluster.account import GROUP_SIZE
 from shield.cluster.entry import BUCKETS, Record
@@ -19,6 +19,7 @@ from shield.wire import pack_value, unpack_value
 __all__ = [
     "CHUNK_BYTES",
     "CHUNK_RECORDS",
+    "Report",
     "checked_records",
     "pack_buckets",
     "pack_digests",
@@ -51,6 +52,16 @@ COMPRESSION = 1
 
 _DIGESTS = struct.Struct(f">{GROUP_SIZE}Q")
 _REPORT = struct.Struct(">QI")
+_OWN = struct.Struct(">Q")
+
+
+class Report(NamedTuple):
+    """What a ping says of a map."""
+
+    digest: int
+    records: int
+    own: int | None
+    """Digest of what the sender itself has written; None from a node that does not tell it."""
 
 
 def record_size(record: Record) -> int:
@@ -116,14 +127,16 @@ def unpack_digests(data: Any) -> tuple[int, ...]:
     return _DIGESTS.unpack(data)
 
 
-def report(digest: int, records: int) -> bytes:
-    """Return the report that travels in a ping: digest and number of records."""
-    return _REPORT.pack(digest, min(records, 0xFFFFFFFF))
+def report(digest: int, records: int, own: int | None = None) -> bytes:
+    """Return the report that travels in a ping: digest, number of records, digest of the sender's."""
+    data = _REPORT.pack(digest, min(records, 0xFFFFFFFF))
+    return data if own is None else data + _OWN.pack(own)
 
 
-def read_report(data: Any) -> tuple[int, int]:
-    """Return digest and number of records of a report."""
-    if type(data) is not bytes or len(data) != _REPORT.size:
+def read_report(data: Any) -> Report:
+    """Return what a report says; octets after what is known are left out."""
+    if type(data) is not bytes or len(data) < _REPORT.size:
         raise RemoteError("garbled_sync", "not a report")
-    digest, records = _REPORT.unpack(data)
-    return digest, records
+    digest, records = _REPORT.unpack_from(data)
+    whole = len(data) >= _REPORT.size + _OWN.size
+    return Report(digest, records, _OWN.unpack_from(data, _REPORT.size)[0] if whole else None)

@@ -35,8 +35,8 @@ LANES = 2
 MAX_CHUNKS = 5000
 """Chunks of one lane: more than one for each bucket come only from a peer that wants to keep us busy."""
 
-MAX_ORIGINS = 1024
-"""Origins in a peer's answer; four times as many as a map takes."""
+MAX_ORIGINS = 2048
+"""Origins in a peer's answer; twice as many as a map takes."""
 
 BEHIND = 2
 """A peer with fewer than one record for two of ours of a third origin is itself still fetching them."""
@@ -123,9 +123,14 @@ class Comparison:
     _requests: dict[int, _Request] = field(default_factory=dict)
     _found: list[int] = field(default_factory=list)
 
-    def start(self, now: float) -> None:
-        """Ask for the digests of all origins."""
-        self._ask("origins", "ask", (), now)
+    def start(self, now: float, *, whole: bool = True) -> None:
+        """Ask for the digests of all origins; without ``whole`` compare the peer's own records only."""
+        if whole:
+            self._ask("origins", "ask", (), now)
+            return
+        ours = self.host.table.account(self.peer)
+        self._todo.append((self.peer, 0 if ours is None else ours.records))
+        self._next_origin(now)
 
     def progress(self) -> float:
         """Return the part of the present origin's buckets that has been fetched, 0 to 1."""

@@ -80,8 +80,8 @@ class Limits:
     total: int = 1_200_000
     """Records in all: what the blocklist holds, and tombstones; about 400 MB."""
 
-    origins: int = 256
-    """Names that records may come from; each takes 40 kB for its digests."""
+    origins: int = 1024
+    """Names that records may come from, as many as members; each takes 40 kB for its digests."""
 
     max_key: int = 512
     """Bytes of a key: a text of 255 bytes with its prefix, and room."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from shield.cluster.carrier import Reach
 from shield.cluster.identity import Certificate, Identity
@@ -60,6 +61,8 @@ class Membership:
         self.members: dict[str, Member] = {}
         """By name, without this node."""
         self.routes: dict[str, Route] = {}
+        self.names_digest = _fingerprint(identity.name)
+        """XOR of 8 octets of the name of each member, and of this node."""
         self.enabled = True
         self.leaving = False
         self.renamed = 0
@@ -124,6 +127,7 @@ class Membership:
             if len(self.members) >= MAX_MEMBERS:
                 raise RemoteError("too_many_members", record.name)
             state = MemberState.LEFT if record.leaving else MemberState.DEAD
+            self.names_digest ^= _fingerprint(record.name)
             fresh = self.members[record.name] = Member(record, certificate, news, state, now)
             changes = [change for change in self.recompute(now) if change.member is not fresh]
             return [*changes, Change(fresh, None)]
@@ -137,6 +141,8 @@ class Membership:
         """Forget a member, until it shows up again."""
         self.reach.forget(name)
         self.routes.pop(name, None)
+        if name in self.members:
+            self.names_digest ^= _fingerprint(name)
         return self.members.pop(name, None)
 
     # --- who can be reached -----------------------------------------------------------------
@@ -192,3 +198,7 @@ class Membership:
         self._sequence += 1
         self._said = self._record(now)
         return self._said.sign(self.identity)
+
+
+def _fingerprint(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")

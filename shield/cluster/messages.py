@@ -165,8 +165,8 @@ class Here(NamedTuple):
     """Of the sender's newest record (``member.Record``)."""
     interval: int
     """Milliseconds until the next sign, about."""
-    revocations: bytes
-    """Digest of the revocations that it knows, 8 octets."""
+    known: bytes
+    """Digest of the revocations and of the names of all members that it knows, 8 octets."""
     reports: dict[str, bytes]
 
 

@@ -53,7 +53,11 @@ MAX_WORK = 1000
 kB read; the rest waits. Capabilities send in batches, and anybody who may publish can make us look."""
 
 TELLERS = 4
-"""About so many nodes tell another one the revocations that it does not know."""
+"""About so many nodes tell another one the revocations, and the members that are gone, that it does not
+know: those that are there tell of themselves."""
+
+TOLD_SECONDS = 60.0
+"""Until the same is told to the same node again: perhaps it cannot take it."""
 
 
 class NatsCore(Core):
@@ -78,6 +82,8 @@ class NatsCore(Core):
         self._max_payload = MAX_FRAME
         self._next_sign = now
         self._tell_at = now
+        self._told: dict[str, tuple[bytes, bytes, float]] = {}
+        """What both knew when a node was told last, and until when it is not told again."""
         self._message = self._work = 0
         self.subjects = Subjects(settings.nats.subject, identity.cluster)
         super().__init__(
@@ -197,7 +203,7 @@ class NatsCore(Core):
         sign = Here(
             self.membership.record.sequence,
             int(heartbeat * 1000),
-            self.revocations.digest.to_bytes(8, "big"),
+            self._known(),
             self._reports(now),
         )
         self.outbox.add_urgent(Item(self.subjects.here, "", inner(sign), ENVELOPE))
@@ -299,8 +305,8 @@ class NatsCore(Core):
         member = self.membership.members[name]
         if sign.sequence > member.record.sequence:
             self._greet(name, member.record.incarnation, now)
-        if sign.revocations != self.revocations.digest.to_bytes(8, "big"):
-            self._tell_revocations(name, now)
+        if sign.known != self._known():
+            self._tell_known(name, sign.known, now)
         self._reported(name, sign.reports, now)
 
     def _take_hello(self, name: str, hello: Hello, parcel: Parcel, now: float) -> None:
@@ -311,11 +317,22 @@ class NatsCore(Core):
         if parcel.kind == Kind.REQUEST:
             self._greet(name, parcel.incarnation, now, Kind.REPLY)
 
-    def _tell_revocations(self, name: str, now: float) -> None:
-        """Tell ours to a node that knows others. All see the difference; a few of them are enough."""
+    def _known(self) -> bytes:
+        return (self.revocations.digest ^ self.membership.names_digest).to_bytes(8, "big")
+
+    def _tell_known(self, name: str, theirs: bytes, now: float) -> None:
+        """Tell a node what it may not know. All see the difference; a few of them are enough."""
         turn = crc32(f"{self.name} {name} {now:.0f}".encode())
         if now < self._tell_at or turn % (1 + len(self.membership.routes)) >= TELLERS:
             return
+        before = self._told.get(name)
+        if before is not None and before[:2] == (theirs, self._known()) and now < before[2]:
+            return
         self._tell_at = now + self.settings.nats.heartbeat
+        self._told[name] = theirs, self._known(), now + TOLD_SECONDS
+        subject = self.subjects.node(name)
         for revocation in self.revocations:
-            self._tell(self.subjects.node(name), Revoked(revocation.body, revocation.signature))
+            self._tell(subject, Revoked(revocation.body, revocation.signature))
+        for member in self.membership.members.values():
+            if member.name not in self.membership.routes:
+                self._tell(subject, member.news)

@@ -26,6 +26,7 @@ from shield.cluster.chunks import (
 )
 from shield.cluster.comparison import Comparison, Run
 from shield.cluster.entry import Applied, Record
+from shield.cluster.partners import SMALL, asks_for_all, own_differs
 from shield.cluster.replicated import ReplicatedMap
 from shield.cluster.serving import Server
 from shield.errors import RemoteError
@@ -65,6 +66,8 @@ member for its own records; one beyond this number waits for its next report."""
 class _Peer:
     digest: int | None = None
     records: int = 0
+    own_differs: bool = True
+    """What it has written itself differs, or it does not tell."""
     pinged: float = float("-inf")
     """When its last ping came; it hears ours as well then."""
     told: float = float("-inf")
@@ -134,8 +137,13 @@ class Sync:
                 raise RemoteError("garbled_sync", "unknown message")
 
     def report(self, now: float) -> bytes:
-        """Return the report for pings: 8 octets of digest, 4 of the number of records."""
-        return report(self.table.digest(now), len(self.table))
+        """Return the report for pings: digest of all, number of records, digest of our own."""
+        table = self.table
+        return report(table.digest(now), len(table), table.digest_of(table.node))
+
+    def agrees(self, data: Any, now: float) -> bool:
+        """Whether a report is that of a map with the same contents; raises RemoteError."""
+        return read_report(data)[:2] == (self.table.digest(now), len(self.table))
 
     def reported(self, sender: str, data: Any, now: float) -> None:
         """Take a neighbour's report from a ping; raises RemoteError for what makes no sense."""
@@ -144,11 +152,12 @@ class Sync:
             self._peers[sender].pinged = now
 
     def _reported(self, sender: str, data: Any, now: float, *, reports: int = 1) -> None:
-        digest, records = read_report(data)
+        digest, records, own = read_report(data)
         if not self.outlet.reachable(sender):
             return
         peer = self._peers.setdefault(sender, _Peer())
         peer.digest, peer.records = digest, records
+        peer.own_differs = own_differs(self.table, sender, own, now)
         difference = digest ^ self.table.digest(now)
         if not difference:
             peer.equal_at = now
@@ -297,10 +306,14 @@ class Sync:
         steady = peer.steady >= STEADY
         if peer.comparison or running >= MAX_RUNS or (now < peer.not_before and not steady):
             return
+        whole = len(self._peers) <= SMALL or not peer.own_differs
+        if whole and not asks_for_all(self.table.node, name, len(self._peers), now):
+            return
         if peer.fresh or peer.differs > 1:
             thorough = peer.fresh or steady or peer.idle >= POSTPONED_RUNS
-            peer.comparison = Comparison(self, name, Run(peer.idle > 0, thorough))
-            peer.comparison.start(now)
+            run = Run(peer.idle > 0, thorough, difference=peer.difference)
+            peer.comparison = Comparison(self, name, run)
+            peer.comparison.start(now, whole=whole)
 
     def _finish(self, name: str, peer: _Peer, now: float) -> None:
         """Draw the conclusions of a run that has ended: when the next one is worth while."""

@@ -25,8 +25,10 @@ def test_records_and_reports_come_back() -> None:
     """As tuples, whatever they were packed from."""
     records = [(b"k", 1, 2, None, 3), (b"l", 1, 2, b"v", 3)]
     assert chunks.unpack_records(chunks.pack_records(records)) == tuple(records)
-    assert chunks.read_report(chunks.report(2**63 - 1, 2**40)) == (2**63 - 1, 2**32 - 1)
+    assert chunks.read_report(chunks.report(2**63 - 1, 2**40)) == (2**63 - 1, 2**32 - 1, None)
     assert len(chunks.report(1, 2)) == 12
+    assert chunks.read_report(chunks.report(1, 2, 3) + b"newer") == (1, 2, 3)
+    assert len(chunks.report(1, 2, 3)) == 20
 
 
 def test_a_chunk_that_unpacks_to_too_much_is_refused() -> None:
@@ -56,9 +58,16 @@ def test_garbled_chunks_are_refused(data: Any, reason: str) -> None:
     assert caught.value.reason == reason
 
 
-@pytest.mark.parametrize("read", [chunks.unpack_buckets, chunks.unpack_digests, chunks.read_report])
+@pytest.mark.parametrize("read", [chunks.unpack_buckets, chunks.unpack_digests])
 @pytest.mark.parametrize("data", [None, b"", "x" * 512, b"x" * 511, 7])
 def test_whatever_is_not_of_the_right_length_is_refused(read: Any, data: Any) -> None:
     """Lists of digests and buckets have exactly one length."""
     with pytest.raises(RemoteError, match="garbled_sync"):
         read(data)
+
+
+@pytest.mark.parametrize("data", [None, b"", "x" * 12, b"x" * 11, 7])
+def test_what_is_no_report_is_refused(data: Any) -> None:
+    """It has its length at least: newer nodes may tell more."""
+    with pytest.raises(RemoteError, match="garbled_sync"):
+        chunks.read_report(data)

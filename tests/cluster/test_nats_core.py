@@ -266,6 +266,21 @@ def test_revocations_reach_who_was_away() -> None:
     assert bus.kinds["node"] < 40, "who is put out is not told without end"
 
 
+def test_a_newcomer_learns_of_members_that_are_gone() -> None:
+    """So that it takes their records from others; it is told by a few, and not again and again."""
+    bus = FakeBus(*(f"n{number}" for number in range(12)), "gone")
+    bus.settle()
+    bus["gone"].stopped = True
+    bus.nodes.pop("gone")
+    bus.run(10)
+    bus.add("late")
+    bus.run(20)
+    assert bus["late"].core.membership.members["gone"].state == "dead"
+    bus.kinds.clear()
+    bus.run(30)
+    assert bus.kinds["node"] == 0
+
+
 def test_strangers_cannot_exhaust_greetings() -> None:
     """Invented names are greeted within bounds, and members are met all the same."""
     bus = FakeBus("a", "b")

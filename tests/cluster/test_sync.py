@@ -334,7 +334,7 @@ def test_a_peer_that_never_answers_is_given_up_for_a_while() -> None:
         lambda body: (*body[:2], (b"",), *body[3:]),
         lambda body: (*body[:2], (("x", 1, 2, "3"),), *body[3:]),
         lambda body: (*body[:2], (("x", -1, 2, 3),), *body[3:]),
-        lambda body: (*body[:2], (("x", 1, 2, 3),) * 2000, *body[3:]),
+        lambda body: (*body[:2], (("x", 1, 2, 3),) * 3000, *body[3:]),
         lambda body: (*body[:3], 0, b"") if body[0] == "chunk" else body,
         lambda body: (*body[:3], 9999, b"") if body[0] == "chunk" else body,
     ],

@@ -96,6 +96,7 @@ def examples() -> dict[str, Any]:
         "seal of a tombstone": make_seal(SECRET, ban_key(BANNED), STAMP, None),
         "bucket": bucket_of(ban_key(BANNED)),
         "report": report(0x0102030405060708, 9),
+        "report with the digest of the sender's own": report(0x0102030405060708, 9, 0x1112131415161718),
         "buckets": pack_buckets([0, 9, 4095]),
         "digests": pack_digests(list(range(64))),
     }
