@@ -13,7 +13,7 @@ from struct import pack
 from shield.capture.source import Frame
 from tests.traffic import PHONE, Talk, Traffic
 
-__all__ = ["LIVES", "START", "Town"]
+__all__ = ["BUSY", "CHALLENGED", "LIVES", "REFUSED", "START", "UNKNOWN", "Line", "Town"]
 
 START = 1.7e9
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
@@ -38,9 +38,11 @@ class Town(Traffic):
         self.miss, self.repeat, self.dense = miss, repeat, dense
         self.houses = 0
 
-    def send(self, at: float, source: bytes, target: bytes, text: str) -> None:
+    def send(
+        self, at: float, source: bytes, target: bytes, text: str, ports: tuple[int, int] = (5060, 5060)
+    ) -> None:
         """A packet; when its answer is lost on the way to the client, both come again (timer E)."""
-        super().send(at, source, target, text)
+        super().send(at, source, target, text, ports)
         frame = self.frames.pop()
         for wait in (0.0, 0.5, 1.0, 2.0):
             at += wait
@@ -49,11 +51,12 @@ class Town(Traffic):
             if self.random.random() >= self.repeat:
                 return
 
-    def move_in(self, life: str, seed: int) -> None:
+    def move_in(self, life: str | Callable[[Town, float], None], seed: int) -> None:
         """Let somebody live here."""
         self.random.seed(seed)
         self.houses += 1
-        LIVES[life](self, START + self.random.random() * HOUR)
+        live = LIVES[life] if isinstance(life, str) else life
+        live(self, START + self.random.random() * HOUR)
 
     def house(self) -> bytes:
         """An address in a network of its own; one in six speaks IPv6."""

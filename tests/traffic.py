@@ -57,12 +57,14 @@ class Traffic:
     def hex(self, bits: int) -> str:
         return f"{self.random.getrandbits(bits):x}"
 
-    def send(self, at: float, source: bytes, target: bytes, text: str) -> None:
+    def send(
+        self, at: float, source: bytes, target: bytes, text: str, ports: tuple[int, int] = (5060, 5060)
+    ) -> None:
         if self.random.random() < UNUSUAL:
             for usual, other in self.random.choice((COMPACT, LOOSE)):
                 text = text.replace(f"\r\n{usual}", f"\r\n{other}")
         data = text.encode()
-        udp = pack("!HHHH", 5060, 5060, 8 + len(data), 0) + data
+        udp = pack("!HHHH", *ports, 8 + len(data), 0) + data
         if len(source) == 4:
             kind = b"\x08\x00"
             ip = pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0) + source + target
@@ -103,6 +105,11 @@ class Talk:
         self.tag, self.id = traffic.hex(32), f"{traffic.hex(64)}@{self.host}"
         self.branch = ""
         self.number = 0
+        self.port = 5060
+
+    def spell(self, text: str) -> str:
+        """How this client writes a message, and the server what it repeats of it."""
+        return text
 
     def _common(self, method: str, to_tag: str) -> str:
         return (
@@ -123,7 +130,7 @@ class Talk:
             "Allow: INVITE, ACK, OPTIONS, CANCEL, BYE, SUBSCRIBE, NOTIFY\r\n"
             f"Content-Length: {len(body)}\r\n\r\n{body}"
         )
-        self.traffic.send(at, self.client, self.server, text)
+        self.traffic.send(at, self.client, self.server, self.spell(text), (self.port, 5060))
 
     def answer(
         self, at: float, method: str, status: str, extra: str = "", to_tag: str = ";tag=s1"
@@ -133,7 +140,7 @@ class Talk:
             f"SIP/2.0 {status}\r\n{self._common(method, to_tag)}{extra}"
             f"Server: kamailio (5.6.3 (x86_64/linux))\r\nContent-Length: {len(body)}\r\n\r\n{body}"
         )
-        self.traffic.send(at, self.server, self.client, text)
+        self.traffic.send(at, self.server, self.client, self.spell(text), (5060, self.port))
 
     def ask(self, at: float, method: str, status: str) -> None:
         self.request(at, method)

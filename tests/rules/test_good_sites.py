@@ -19,7 +19,7 @@ from shield.detect.pooling import Pooling
 from shield.detect.settings import EvidenceSettings
 from shield.pipeline import Finding, Verdict
 from shield.wire import pack_value, unpack_value
-from tests.rules.test_good_users import HOUSES, MISSES, REPEATS, RUNS
+from tests.rules.test_good_users import ALL, HOUSES, MISSES, REPEATS, RUNS
 from tests.rules.test_slow import bans, pipeline
 from tests.town import Line, Town
 from tests.traffic import START
@@ -102,7 +102,7 @@ def test_a_town_that_calls_by_several_nodes_sees_no_ban(
     town = Town(miss=miss, repeat=repeat, dense=dense)
     town.move_in("home", 0)
     for life, seed in houses:
-        town.move_in(life, seed)
+        town.move_in(ALL[life], seed)
     wrong = [(ban.alert.address, ban.alert.scenario, ban.why) for ban in bans(Sites(sites).see(town))]
     assert wrong == []
 

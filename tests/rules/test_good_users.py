@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from shield.detect.alert import Alert
 from shield.sip.event import Kind, SipEvent
+from tests.odd_lives import ODD_LIVES
 from tests.rules.test_slow import bans, findings, pipeline
 from tests.town import LIVES, Town
 
@@ -20,8 +21,9 @@ RUNS = int(os.environ.get("SHIELD_GOOD_USERS", "40"))
 MISSES, REPEATS = 0.03, 0.2
 """At most so many packets escape the sensor, or are sent again: a bad line, and a busy sensor."""
 
+ALL = {**LIVES, **ODD_LIVES}
 HOUSES = st.lists(
-    st.tuples(st.sampled_from(sorted(LIVES)), st.integers(0, 2**32 - 1)), min_size=1, max_size=6
+    st.tuples(st.sampled_from(sorted(ALL)), st.integers(0, 2**32 - 1)), min_size=1, max_size=6
 )
 
 
@@ -35,7 +37,7 @@ def test_a_town_of_good_users_sees_no_ban(
     town = Town(miss=miss, repeat=repeat, dense=dense)
     town.move_in("home", 0)  # nobody is good in a whole network only where nobody lives
     for life, seed in houses:
-        town.move_in(life, seed)
+        town.move_in(ALL[life], seed)
     wrong = [(ban.alert.address, ban.alert.scenario, ban.why) for ban in bans(findings(town))]
     assert wrong == []
 
@@ -43,7 +45,7 @@ def test_a_town_of_good_users_sees_no_ban(
 def test_a_town_is_no_quiet_place() -> None:
     """What makes good users look bad does happen there: else the test above would prove nothing."""
     town, node = Town(miss=0.02, repeat=0.2), pipeline()
-    for life in LIVES:
+    for life in ALL.values():
         for seed in range(6):
             town.move_in(life, seed)
     seen: Counter[Kind] = Counter()
