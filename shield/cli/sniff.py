@@ -180,7 +180,9 @@ def row_of(verdict: Any) -> dict[str, Any]:
     return {
         **alert.as_json(),
         "duration": None if decision is None else decision.duration,
-        "why": f"ban {seconds(decision.duration)}" if decision and verdict.changes else verdict.why,
+        "why": f"{decision.type} {seconds(decision.duration)}"
+        if decision and verdict.changes
+        else verdict.why,
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from shield.blocklist.allowlist import AllowlistSettings
 from shield.blocklist.aside import Why
-from shield.blocklist.decision import Change, ChangeKind, Decision
+from shield.blocklist.decision import LIMIT, Change, ChangeKind, Decision
 from shield.blocklist.journal_rows import alert_document
 from shield.blocklist.journal_shared import SharedRow
 from shield.blocklist.shared_held import drop, release
@@ -18,7 +18,7 @@ from shield.cluster.capability import Incoming
 from shield.cluster.entry import Limits
 from shield.cluster.messages import Kind
 from shield.detect.alert import Proof
-from shield.net import pack
+from shield.net import Port, pack
 from shield.wire import pack_value, unpack_value
 from tests.blocklist.sharing_lab import WALL, Lab, LabNode, alert, net
 
@@ -35,6 +35,25 @@ def test_a_ban_on_one_node_is_a_ban_on_all() -> None:
     found = lab["c"].get(ATTACKER)
     assert (found.origin, found.scenario, found.reason) == ("a", "sip-scan", "a scanner")
     assert (found.time, found.duration, found.id) == (WALL + 100, 600, "a-1")
+
+
+def test_a_limit_on_one_node_is_a_limit_on_all() -> None:
+    """With its ports; a ban that follows takes its place everywhere, and so does an unban."""
+    lab = Lab("a", "b", "c")
+    made = lab["a"].decision(ATTACKER, 600.0)._replace(type=LIMIT, ports=(Port.parse("udp/40001"),))
+    lab["a"].local(lab["a"].bans.add(made, lab.now))
+    lab.deliver()
+    for node in lab.nodes.values():
+        found = node.get(ATTACKER)
+        assert (found.type, found.ports) == ("limit", made.ports)
+        assert (node.bans.counts()["limited"], len(node.bans)) == (1, 0)
+    lab["a"].ban(ATTACKER, 300)
+    lab.deliver()
+    assert [node.get(ATTACKER).type for node in lab.nodes.values()] == ["ban"] * 3
+    assert [node.bans.counts()["limited"] for node in lab.nodes.values()] == [0] * 3
+    lab["b"].unban(ATTACKER)
+    lab.deliver()
+    assert lab.agree() == {}
 
 
 def test_an_unban_on_one_node_is_an_unban_on_all() -> None:
