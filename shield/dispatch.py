@@ -122,15 +122,17 @@ class NodeDispatcher:
         if remembered := (source or {}).get("alerts"):
             # Those know what became of them; the journal knows what other nodes saw.
             alerts = remembered + [alert for alert in alerts if alert.get("origin")]
+        decisions = self._covering(network, now)
+        decided = next((one for one in decisions if one.network == network), None)
         return story(
             value,
             now,
-            decisions=self._covering(network, now),
+            decisions=decisions,
             allowed=pipeline.allowlist.covers_network(network),
             alerts=alerts,
             history=journal.history(value, HISTORY),
             source=source,
-            shared=() if sharing is None else sharing_of(sharing, network, now),
+            shared=() if sharing is None else sharing_of(sharing, network, now, decided),
         )
 
     def _covering(self, network: Network, now: float) -> list[Decision]:

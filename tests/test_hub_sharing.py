@@ -85,7 +85,12 @@ def test_a_ban_of_another_node_reaches_the_kernel_and_is_explained(bench: Sharin
     (one,) = shown["alerts"]
     assert (one["origin"], one["scenario"]) == (OTHER, "sip-scan")
     assert one["evidence"][0]["message"].startswith("OPTIONS")
-    assert shown["shared"] == [{"origin": OTHER, "remaining": 598.5, "applied": True, "why": ""}]
+    (said,) = shown["shared"]
+    assert said == {
+        "origin": OTHER, "remaining": 598.5, "applied": True, "why": "", "proof": "proven", "reason": "",
+    }  # fmt: skip
+    (ground,) = shown["grounds"]
+    assert (ground["grade"], ground["decided_by"]) == ("proven", OTHER)
     assert shown["history"][0]["origin"] == OTHER
     status = bench.ask("status")["sharing"]
     assert (status["bans"], status["saved_detections"], status["saved_by"]) == (1, 1, {OTHER: 1})

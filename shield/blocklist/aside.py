@@ -44,6 +44,8 @@ class Why(StrEnum):
     """An unproven ban beyond the origin's budget of these."""
     REFUSED_BEFORE = "refused_before"
     """An unproven ban that was not in force when this node stopped; what it knew then is forgotten."""
+    COVERED = "covered"
+    """An unproven ban, while a proven decision about the address is in force; never set aside for it."""
     UNREADABLE = "unreadable"
     """Key or value make no sense to this version."""
 

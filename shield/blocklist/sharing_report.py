@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from shield.blocklist.aside import Why
+from shield.blocklist.decision import Decision
+from shield.blocklist.grounds import REASONS
+from shield.blocklist.shared_record import UNPROVEN
 from shield.blocklist.sharing import Sharing
+from shield.detect.alert import Proof
 from shield.net import Network
 
 __all__ = ["sharing_json", "sharing_of", "sharing_short", "sharing_warnings"]
@@ -72,17 +76,27 @@ def sharing_warnings(sharing: Sharing) -> list[str]:
     )
 
 
-def sharing_of(sharing: Sharing, network: Network, now: float) -> list[dict[str, Any]]:
-    """What the nodes say about exactly this network, the record that counts last."""
+def sharing_of(
+    sharing: Sharing, network: Network, now: float, decided: Decision | None = None
+) -> list[dict[str, Any]]:
+    """What the nodes say about exactly this network, the record that counts last.
+
+    ``decided``: what is in force here.
+    """
     shown = []
+    proven = decided is not None and decided.proof is Proof.PROVEN
     for key, entry in sharing.admission.all_said(network, now):
         mark = sharing.aside.get(key)
+        weak = key[0] == UNPROVEN
+        why = mark.why if mark is not None else Why.COVERED if weak and proven else None
         shown.append(
             {
                 "origin": entry.origin,
                 "remaining": round(entry.until - now, 3),
-                "applied": mark is None,
-                "why": "" if mark is None else mark.why.value,
+                "applied": why is None,
+                "why": "" if why is None else why.value,
+                "proof": (Proof.UNPROVEN if weak else Proof.PROVEN).value,
+                "reason": "" if why is None else REASONS[why],
             }
         )
     return shown

@@ -7,6 +7,7 @@ from typing import Any
 
 from shield.blocklist.allowlist import AllowEntry
 from shield.blocklist.decision import BAN, Decision
+from shield.blocklist.grounds import grounds
 
 __all__ = ["story"]
 
@@ -40,6 +41,7 @@ def story(
         "state": state,
         **_seen(alerts, record or {}),
         "decisions": [decision.as_json(now) for decision in decisions],
+        "grounds": [grounds(decision, alerts) for decision in decisions],
         "allowlist": allowed.as_json(now) if allowed else None,
         "alerts": list(alerts),
         "history": [_past(row) for row in history],

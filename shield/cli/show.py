@@ -76,6 +76,9 @@ def _print(value: str, answer: Answer, *, everything: bool) -> None:
     for line in (*_facts(answer), *_refusals(answer)):
         typer.echo(f"  {printable(line)}")
     _section("Decisions", answer.get("decisions"), DECISIONS)
+    for grounds in answer.get("grounds") or ():
+        for line in _grounds(grounds):
+            typer.echo(wrap(f"    {printable(line)}", 6))
     alerts = alerts_of(answer)
     if alerts:
         typer.echo(paint("\nAlerts", "", bold=True))
@@ -114,6 +117,16 @@ def _facts(answer: Answer) -> Iterable[str]:
         yield f"{explained['skipped']:,} packets skipped {since}"
 
 
+def _grounds(told: Mapping[str, Any]) -> Iterable[str]:
+    """On what a decision rests, and what would change it."""
+    reasons = "; ".join(map(str, told.get("reasons") or ()))
+    yield f"{told.get('grade')}, decided by {told.get('decided_by')}: {reasons}"
+    until = "ends by itself unless the scan goes on; " if told.get("renewed") else ""
+    yield f"{until}lifted by: {' | '.join(map(str, told.get('lifted_by') or ()))}"
+    if told.get("proven_by"):
+        yield f"would be proven by: {' | '.join(map(str, told['proven_by']))}"
+
+
 def _score(row: Mapping[str, Any]) -> str:
     measure = f" ({row['measure']})" if row.get("measure") else ""
     return f"{row.get('score')} of {row.get('limit')}{measure}"
@@ -123,8 +136,10 @@ def _refusals(answer: Answer) -> Iterable[str]:
     """One line for each node that bans it, while this one does not."""
     for said in answer.get("shared") or ():
         if not said.get("applied"):
-            why = str(said.get("why") or "").replace("_", " ")
-            yield f"{said.get('origin')} bans it, {seconds(said.get('remaining'))} left; not here: {why}"
+            why = said.get("reason") or str(said.get("why") or "").replace("_", " ")
+            weak = " unproven" if said.get("proof") == "unproven" else ""
+            left = seconds(said.get("remaining"))
+            yield f"{said.get('origin')} bans it{weak}, {left} left; not here: {why}"
 
 
 def alerts_of(answer: Answer) -> Sequence[Mapping[str, Any]]:

@@ -66,6 +66,26 @@ def test_show_all_has_whole_messages(shield: Any, daemon: Any, answer: Any) -> N
     assert out.count("X: y") == 5
 
 
+def test_show_tells_the_grade_and_what_would_change_it(shield: Any, daemon: Any, answer: Any) -> None:
+    """Why it is unproven, who said so, what lifts or proves it; and who else says so in vain."""
+    answer["grounds"] = [
+        {
+            "grade": "unproven", "decided_by": "n1", "renewed": True,
+            "reasons": ["no message of 7 counted came with a sign"],
+            "lifted_by": ["a login", "shield unban"], "proven_by": ["a nonce", "a To tag"],
+        }
+    ]  # fmt: skip
+    answer["shared"] = [
+        {"origin": "n2", "remaining": 60.0, "applied": False, "proof": "unproven", "reason": "it rings"}
+    ]
+    daemon.answers["show"] = answer
+    lines = " ".join(shield("show", "203.0.113.5").stdout.split())
+    assert "unproven, decided by n1: no message of 7 counted came with a sign" in lines
+    assert "ends by itself unless the scan goes on; lifted by: a login | shield unban" in lines
+    assert "would be proven by: a nonce | a To tag" in lines
+    assert "n2 bans it unproven, 1m left; not here: it rings" in lines
+
+
 def test_show_json_is_the_answer(shield: Any, daemon: Any, answer: Any) -> None:
     """Nothing is lost for scripts."""
     daemon.answers["show"] = answer
