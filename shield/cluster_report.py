@@ -109,7 +109,8 @@ def _state_text(row: dict[str, Any]) -> str:
 def _member(clustering: Clustering, cluster: Cluster, member: Member, now: float) -> dict[str, Any]:
     core = cluster.core
     link, route = cluster.carrier.connection(member.name, now), core.membership.routes.get(member.name)
-    via = None if route is None else "direct" if route.hops == 1 else f"over {route.next_hop}"
+    direct = "NATS" if cluster.settings.carrier == "nats" else "direct"
+    via = None if route is None else direct if route.hops == 1 else f"over {route.next_hop}"
     peer = _sync(clustering, now).get("peers", {}).get(member.name, {})
     return {
         "name": member.name,

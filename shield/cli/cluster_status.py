@@ -80,6 +80,8 @@ def status_rows(answer: Answer, wall: float) -> Iterator[tuple[str, str, str]]:
     yield "node", _node(answer), ""
     if not answer.get("enabled", True):
         yield "", "disabled: neither sends nor takes anything (`shield cluster enable`)", "yellow"
+    if answer.get("carrier") == "nats":
+        yield "carrier", *_nats(answer)
     yield "members", _members(answer), ""
     yield "blocklist", *_blocklist(answer.get("blocklist") or {})
     yield "certificate", *_certificate(answer.get("certificate_expires"), wall)
@@ -97,15 +99,24 @@ def status_rows(answer: Answer, wall: float) -> Iterator[tuple[str, str, str]]:
     for name in ("errors", "refused"):
         if answer.get(name):
             yield name, _counts(answer[name]), "yellow"
-    for name in ("relayed", "throttled"):
+    for name in ("relayed", "throttled", "missed", "dropped"):
         if answer.get(name):
             yield name, f"{answer[name]:,}", ""
 
 
 def _node(answer: Answer) -> str:
     places = ", ".join(place.replace(" ", " port ") for place in answer.get("addresses") or ())
-    reached = f", reached at {places}" if places else f", listens on port {answer.get('port')}"
+    listens = f", listens on port {answer['port']}" if answer.get("port") else ""
+    reached = f", reached at {places}" if places else listens
     return f"{answer.get('node')}{', holds the authority' if answer.get('authority') else ''}{reached}"
+
+
+def _nats(answer: Answer) -> tuple[str, str]:
+    """The server that this node is connected to; why there is none, the warnings tell."""
+    if not answer.get("server"):
+        return "NATS, no server", "yellow"
+    trip = answer.get("server_rtt")
+    return f"NATS, {answer['server']}{f', {1000 * trip:.1f} ms' if trip is not None else ''}", ""
 
 
 def _members(answer: Answer) -> str:

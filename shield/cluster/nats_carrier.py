@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from shield.cluster.nats_connection import CLOSE_SECONDS, NatsConnection, end_tasks
 from shield.cluster.nats_core import LEAST_PAYLOAD, NatsCore
-from shield.cluster.nats_login import Login, explain, new_client
+from shield.cluster.nats_login import Login, explain, is_absence, new_client
 from shield.cluster.nats_wire import Place
 from shield.cluster.peer_door import Credentials, Door, Guest, GuestConnection
 
@@ -31,7 +32,11 @@ CONNECT_SECONDS = 5.0
 
 FIRST_PAUSE = 0.25
 MAX_PAUSE = 15.0
-"""Seconds until the servers are tried again; doubled after each round without success."""
+"""Seconds until the servers are tried again; doubled after each round in which one refused us: somebody
+reads its log."""
+
+ABSENT_PAUSE = 1.0
+"""The same while none is there: when one is back, all nodes come soon, and not in one moment."""
 
 STEADY_SECONDS = 10.0
 """A connection that lasted so long was a success: after it, the pause is short again."""
@@ -169,18 +174,22 @@ class NatsCarrier:
         """Be connected to one of the servers, always."""
         pause = FIRST_PAUSE
         while True:
+            absent = True
             for server in self.core.settings.nats.servers:
                 began = _now()
                 try:
                     why = await self._serve(server)
                 except Exception as error:  # noqa: BLE001 - the library documents no list of its errors
                     why = explain(error)
+                    absent &= is_absence(error)
                 if self._problems.get(server) != why:
                     _log.warning("cluster: %s: %s; trying again", server, why)
                 self._problems[server] = why
                 if _now() - began >= STEADY_SECONDS:
                     pause = FIRST_PAUSE
-            await asyncio.sleep(pause)
+            if absent:
+                pause = min(pause, ABSENT_PAUSE)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             pause = min(2 * pause, MAX_PAUSE)
 
     # --- one connection ---------------------------------------------------------------------

@@ -80,7 +80,7 @@ class NatsCore(Core):
         """Messages that came; with a number that we do not know; of nodes that we have not met."""
         self._assembly = Assembly()
         self._max_payload = MAX_FRAME
-        self._next_sign = now
+        self._next_sign = self._signed = now
         self._tell_at = now
         self._told: dict[str, tuple[bytes, bytes, float]] = {}
         """What both knew when a node was told last, and until when it is not told again."""
@@ -99,7 +99,6 @@ class NatsCore(Core):
         self.presence.connected = True
         self.events.add(self.wall(now), "link", server, "connected")
         self._tell(self.subjects.here, self.membership.news)
-        self._next_sign = now
         self._give_sign(now)
         self.post.wake()
 
@@ -199,7 +198,8 @@ class NatsCore(Core):
 
     def _give_sign(self, now: float) -> None:
         heartbeat = self.settings.nats.heartbeat
-        self._next_sign = max(self._next_sign + heartbeat, now)
+        self._signed = now
+        self._next_sign = max(self._next_sign + heartbeat, now + heartbeat / 2)
         sign = Here(
             self.membership.record.sequence,
             int(heartbeat * 1000),
@@ -271,6 +271,8 @@ class NatsCore(Core):
         self.presence.hear(name, now)
         if name not in self.membership.routes:
             self._changed(self.membership.recompute(now), now)
+            # It may have missed our last sign: soon one more, for all that have come meanwhile.
+            self._next_sign = min(self._next_sign, self._signed + self.settings.nats.heartbeat / 4)
         self._deliver(place, parcel, now)
 
     def _taken(self, place: Place, parcel: Parcel) -> bool:

@@ -14,7 +14,7 @@ from shield.errors import SystemFailure
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-__all__ = ["MISSING", "Login", "explain", "new_client"]
+__all__ = ["MISSING", "Login", "explain", "is_absence", "new_client"]
 
 MISSING = "cluster.carrier: nats needs the NATS client: pip install 'shield-sip[nats]'"
 
@@ -100,6 +100,11 @@ def explain(error: BaseException) -> str:
     number = getattr(error, "errno", None) or 0
     text = os.strerror(number) if number > 0 else str(error) or type(error).__name__
     return text.removeprefix("nats: ")[:200]
+
+
+def is_absence(error: BaseException) -> bool:
+    """Whether nobody was there, instead of somebody who has refused us."""
+    return isinstance(error, OSError | TimeoutError) and not isinstance(error, ssl.SSLError)
 
 
 def _secret(name: str, path: str) -> str:

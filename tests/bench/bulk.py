@@ -14,9 +14,9 @@ NAMES = ("n0", "n1")
 ROOM = {"rate": 1_000_000, "burst": 1_000_000, "max_bans": 1_000_000}
 
 
-def bulk(loop: str, count: int, rounds: int) -> dict[str, Any]:
+def bulk(loop: str, count: int, rounds: int, carrier: str = "peer") -> dict[str, Any]:
     """Rounds with ``count`` decisions in all; CPU time of the receiver, its journal included."""
-    with Site(loop, NAMES) as site:
+    with Site(loop, NAMES, carrier=carrier) as site:
         sender, receiver = site.nodes(NAMES, sharing=ROOM)
         bare, (bare_receiver,) = site.bare(NAMES[0], NAMES[1:])
         each, ours, theirs, walls = count // rounds, [], [], []

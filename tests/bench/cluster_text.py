@@ -19,7 +19,8 @@ def as_text(result: dict[str, Any]) -> str:
             for one in found:
                 why = one.get("skipped")
                 rows = ROWS[part](one) if why is None else [(part, f"skipped: {why}", "", "")]
-                lines += [f"{a:44}{b:>24}{c:>12}   {d}".rstrip() for a, b, c, d in rows]
+                over = "nats: " if one.get("carrier") == "nats" else ""
+                lines += [f"{over + a:44}{b:>24}{c:>12}   {d}".rstrip() for a, b, c, d in rows]
     return "\n".join(lines)
 
 

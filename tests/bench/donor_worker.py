@@ -27,6 +27,7 @@ from shield.cluster.serving import Server
 from shield.cluster.settings import ClusterSettings
 from shield.net import Network
 from tests.bench.findings import address, decision
+from tests.bench.node_worker import nats_of
 from tests.bench.worker import choose_loop, dialogue, usage
 
 
@@ -90,7 +91,8 @@ class Donors:
         gc.freeze()
         for name in names:
             directory = f"{self._config['directory']}/{name}"
-            cluster = Cluster(directory, ClusterSettings(listen="127.0.0.1:0", seeds=seeds))
+            settings = ClusterSettings(listen="127.0.0.1:0", seeds=seeds, **nats_of(self._config))
+            cluster = Cluster(directory, settings)
             donor = Donor(self._table)
             donor.join(cluster.add(donor))
             await cluster.start()
@@ -104,9 +106,9 @@ class Donors:
         return {"digest": self._table.digest(time.monotonic()), "records": len(self._table)}
 
     def sent(self, peer: str) -> int:
-        """Octets that a node has got."""
-        links = (cluster.core.links.up.get(peer) for cluster in self.members)
-        return sum(link.stats.bytes_out for link in links if link is not None)
+        """Octets that a node has got; over a server, all that the donors have published."""
+        rows = [row for one in self.members for row in one.carrier.connections(time.monotonic())]
+        return sum(row["bytes_out"] for row in rows if row["peer"] == peer or "nats" in self._config)
 
     def commands(self) -> dict[str, Callable[..., Any]]:
         return {"start": self.start, "state": self.state, "sent": self.sent, "usage": usage}

@@ -8,10 +8,10 @@ from typing import Any
 from tests.bench.site import Site
 
 
-def idle(loop: str, count: int, seconds: float) -> dict[str, Any]:
+def idle(loop: str, count: int, seconds: float, carrier: str = "peer") -> dict[str, Any]:
     """CPU and memory of each of ``count`` nodes; memory of a bare process with TLS beside it."""
     names = [f"n{number}" for number in range(count)]
-    with Site(loop, names) as site:
+    with Site(loop, names, carrier=carrier) as site:
         nodes = site.nodes(names)
         nodes.ask("rest", seconds=1.0)
         found = nodes.ask("rest", seconds=seconds)

@@ -15,10 +15,10 @@ SETTLE = 3.0
 PIECE = 65_536
 
 
-def join(loop: str, records: int) -> dict[str, Any]:
+def join(loop: str, records: int, carrier: str = "peer") -> dict[str, Any]:
     """A node without anything joins ten that hold ``records``; its own limits are the usual ones."""
     members = [f"n{number}" for number in range(ORIGINS)]
-    with Site(loop, [*members, "joiner"]) as site:
+    with Site(loop, [*members, "joiner"], carrier=carrier) as site:
         donors = site.worker(
             "donor", members[0], members=members, records=records, directory=str(site.folder)
         )

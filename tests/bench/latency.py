@@ -18,11 +18,13 @@ GOALS = {2: (2.0, 15.0), 8: (4.0, 15.0)}
 """Milliseconds until the blocklist of the last receiver: median, 99th percentile."""
 
 
-def latency(loop: str, receivers: int, rounds: int, each: int, *, kernel: bool) -> dict[str, Any]:
+def latency(
+    loop: str, receivers: int, rounds: int, each: int, *, kernel: bool, carrier: str = "peer"
+) -> dict[str, Any]:
     """Decisions and bare frames of their size in turns; with ``kernel`` in namespaces, mode enforce."""
     names = [f"n{number}" for number in range(receivers + 1)]
     if not kernel:
-        with Site(loop, names) as site:
+        with Site(loop, names, carrier=carrier) as site:
             return _measure(site, names, rounds, each)
     with Lab() as lab:
         for number, name in enumerate(names):

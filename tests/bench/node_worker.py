@@ -20,6 +20,7 @@ from shield.blocklist.journal import JournalSettings
 from shield.blocklist.sharing_settings import SharingSettings
 from shield.capture.settings import CaptureSettings
 from shield.cluster.messages import Data, encode_message
+from shield.cluster.nats_settings import NatsSettings
 from shield.cluster.settings import ClusterSettings
 from shield.config import Mode, NodeSettings, Settings
 from shield.control.settings import ControlSettings
@@ -37,6 +38,14 @@ WAITING = 1 << 20
 """Octets on their way above which the sender of many changes waits."""
 
 
+def nats_of(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the cluster for a site whose messages go over a NATS server."""
+    if "nats" not in config:
+        return {}
+    nats = {**config["nats"], "servers": tuple(config["nats"]["servers"])}
+    return {"carrier": "nats", "nats": NatsSettings(**nats)}
+
+
 def settings_of(config: dict[str, Any]) -> Settings:
     folder = config["folder"]
     return Settings(
@@ -51,6 +60,7 @@ def settings_of(config: dict[str, Any]) -> Settings:
             listen=f"{config['host']}:{config.get('port', 0)}",
             advertise=config.get("advertise", ""),
             seeds=tuple(config.get("seeds", ())),
+            **nats_of(config),
         ),
         sharing=SharingSettings(**config.get("sharing", {})),
         firewall=FirewallSettings(table=config.get("table", "shield")),
@@ -144,7 +154,7 @@ class Bench:
             for _ in range(min(PORTION, count - begin)):
                 changes += self.hub.pipeline.blocklist.add(self._next()(now), now)
             self.hub.take_changes(changes, now)
-            while any(link.waiting > WAITING for link in self.cluster.core.links.up.values()):
+            while any(row["waiting"] > WAITING for row in self._connections()):
                 await asyncio.sleep(0.001)
             await asyncio.sleep(0)
 
@@ -155,8 +165,12 @@ class Bench:
             self.hub.take_changes(self.hub.unban(network, now, "unban"), now)
 
     def sent(self) -> int:
-        """Octets of all links that work."""
-        return sum(link.stats.bytes_out for link in self.cluster.core.links.up.values())
+        """Octets of all connections that work."""
+        return sum(row["bytes_out"] for row in self._connections())
+
+    def _connections(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.cluster.carrier.connections(time.monotonic())
+        return found
 
     def times(self) -> dict[str, dict[str, float]]:
         """When each decision was in the blocklist, and in the kernel; and forget."""

@@ -5,28 +5,41 @@ from __future__ import annotations
 import statistics
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tests.bench.worker import Worker, Workers, until
+from tests.cluster.nats_server import NatsServer
 from tests.cluster.real import prepare
 from tests.netlab import Lab
 
 LOOPBACK = "127.0.0.1"
+HEARTBEAT = 2.0
+"""Of nodes over NATS: the default."""
 BARE = "bare"
 
 
 class Site:
-    """A context manager. ``lab``: each process is in a network namespace of its own."""
+    """A context manager. ``lab``: each process is in a network namespace of its own.
 
-    def __init__(self, loop: str, names: Sequence[str], lab: Lab | None = None) -> None:
+    ``carrier``: what carries the messages of nodes, ``peer`` or ``nats``; for that a server is started.
+    """
+
+    def __init__(
+        self, loop: str, names: Sequence[str], lab: Lab | None = None, carrier: str = "peer"
+    ) -> None:
         self.loop, self.names = loop, names
         self._lab = lab
+        self.server: NatsServer | None = None
         self._temporary = tempfile.TemporaryDirectory()
         self.folder = Path(self._temporary.name)
         self.workers = Workers()
         prepare(self.folder, *names)
+        if carrier == "nats":
+            self.server = NatsServer(self.folder / "server")
+            self.server.start()
 
     def __enter__(self) -> Self:
         return self
@@ -35,6 +48,8 @@ class Site:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.workers.__exit__(kind, error, trace)
+        if self.server is not None:
+            self.server.kill()
         self._temporary.cleanup()
 
     def worker(self, module: str, name: str, **config: Any) -> Worker:
@@ -45,6 +60,8 @@ class Site:
             prefix = ("ip", "netns", "exec", self._lab.hosts[name].space)
         config = {"name": name, "loop": self.loop, "host": LOOPBACK, "number": 0, **config}
         config.setdefault("directory", str(self.folder / name))
+        if self.server is not None:
+            config["nats"] = asdict(self.server.settings(heartbeat=HEARTBEAT))
         log = self.folder / f"{name}.log"
         made = Worker(f"tests.bench.{module}_worker", config, log=log, prefix=prefix)
         self.workers.append(made)

@@ -9,6 +9,7 @@ from tests.bench.cluster import main
 from tests.bench.cluster_text import as_text
 from tests.bench.joining import join
 from tests.bench.latency import latency
+from tests.requires import need
 
 
 def test_a_decision_is_followed_to_each_receiver() -> None:
@@ -18,6 +19,16 @@ def test_a_decision_is_followed_to_each_receiver() -> None:
         assert found[what]["each"]["samples"] == 3
         assert found[what]["last"]["p50_ms"] > 0
     assert "kernel" not in found
+
+
+def test_a_decision_is_followed_over_nats() -> None:
+    """The same measurement, with a server between the nodes."""
+    need("nats-server", root=False)
+    found = latency("asyncio", 1, 1, 3, kernel=False, carrier="nats")
+    assert found["blocklist"]["each"]["samples"] == 3
+    found = join("asyncio", 1000, "nats")
+    assert found["banned"] == 1000
+    assert found["bytes_each"] > 0
 
 
 def test_results_are_a_table() -> None:

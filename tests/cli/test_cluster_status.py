@@ -68,6 +68,23 @@ def test_status_is_readable(shield: Any, daemon: Any, answer: Any) -> None:
     assert not {"held", "errors", "refused", "revoked", "invites", "relayed"} & shown.keys()
 
 
+def test_a_server_that_carries_messages_is_shown(shield: Any, daemon: Any, answer: Any) -> None:
+    """Its address and round trip; that there is none; no port where nobody is let in."""
+    server = "tls://nats1.example.com:4222"
+    answer |= {"carrier": "nats", "server": server, "server_rtt": 0.0021, "addresses": [], "port": 0}
+    daemon.answers["cluster.status"] = answer
+    shown = lines_of(shield("cluster", "status").stdout)
+    assert shown["carrier"] == f"NATS, {server}, 2.1 ms"
+    assert shown["node"] == "pbx-1, holds the authority"
+    answer |= {"server": "", "server_rtt": None, "missed": 7}
+    answer["warnings"] = [f"cluster: {server} cannot be reached: no answer"]
+    result = shield("cluster", "status")
+    assert result.exit_code == 1
+    shown = lines_of(result.stdout)
+    assert shown["carrier"] == "NATS, no server"
+    assert shown["missed"] == "7"
+
+
 def test_what_wants_a_hand_is_told_with_what_to_do(shield: Any, daemon: Any, answer: Any) -> None:
     """Held records name the commands; a node that differs, errors and refusals are named."""
     answer["members"]["dead"] = 1
