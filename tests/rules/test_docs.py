@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from shield.detect.fields import FIELDS
-from shield.detect.keys import KEYS, reference
+from shield.detect.keys import KEYS, marks_of, marks_reference, reference
 from shield.detect.rule import EVENTS, GROUPS, KINDS, PROOFS, parse_rule
+from shield.detect.rulefiles import load_rules
 from shield.detect.table import Table
 from shield.errors import ConfigError
 
@@ -52,6 +53,13 @@ def test_every_key_that_is_read_is_explained(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_reference_on_the_page_is_that_of_the_code() -> None:
     """``scripts/generate-docs`` was run since the last change of a key."""
     assert reference() in PAGE
+    assert marks_reference() in PAGE
+
+
+def test_the_marks_on_the_page_are_those_of_the_rule() -> None:
+    """Each with its weight and meaning."""
+    [rule] = [rule for rule in load_rules() if rule.name == "disguised-tool"]
+    assert marks_of(rule) in (ROOT / "docs" / "detection.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("table", [*KEYS])
