@@ -49,8 +49,9 @@ ENVELOPE = 1024
 """Octets that a parcel adds to what it holds: names, numbers, signature."""
 
 MAX_WORK = 1000
-"""Signatures that are looked at between two looks at the timers (4,000 a second, half of a core), or 16
-kB read; the rest waits. Capabilities send in batches, and anybody who may publish can make us look."""
+"""Messages of up to 16 kB that are looked at between two looks at the timers (4,000 a second, with their
+signatures half of a core); the rest waits. Capabilities send in batches, and anybody who may publish can
+make us look."""
 
 TELLERS = 4
 """About so many nodes tell another one the revocations, and the members that are gone, that it does not
@@ -118,7 +119,7 @@ class NatsCore(Core):
     def receive(self, place: Place, data: bytes, now: float) -> None:
         """What was published. What is wrong with it is counted, and costs nothing else."""
         self.received += 1
-        self._work += len(data) >> 14
+        self._work += 1 + (len(data) >> 14)
         try:
             self._take(place, data, now)
         except RemoteError as error:
@@ -232,10 +233,8 @@ class NatsCore(Core):
         elif isinstance(message, Routed):
             self._take_parcel(place, message, now)
         elif isinstance(message, MemberNews):
-            self._work += 1
             self._take_news(message, now)
         elif isinstance(message, Revoked):
-            self._work += 1
             self._take_revoked(message, now)
         else:
             raise RemoteError("shape", f"{type(message).__name__} without a signature")
@@ -253,7 +252,6 @@ class NatsCore(Core):
             return
         if self._taken(place, parcel):  # anybody can send it again; its signature costs more than this
             raise RemoteError("replayed", name)
-        self._work += 1
         member = self.parcels.prove(parcel, routed, "the server")
         if started != member.record.incarnation:
             self._not_met(name, started, now)

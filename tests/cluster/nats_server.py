@@ -46,7 +46,7 @@ class NatsServer:
         lines = [
             f"listen: 127.0.0.1:{self.port}",
             f'log_file: "{folder}/server.log"',
-            f"authorization {{ {login or f'users: [{users}]'} }}",
+            login or f"authorization {{ users: [{users}] }}",
         ]
         if max_payload:
             lines.append(f"max_payload: {max_payload}")

@@ -23,6 +23,7 @@ from shield.cluster.messages import Hello, encode_message
 from shield.cluster.nats_settings import NatsSettings
 from shield.errors import SystemFailure
 from tests.cluster.contract import Site
+from tests.cluster.nats_jwt import write_credentials
 from tests.cluster.nats_server import PASSWORD, STRANGER, NatsServer, free_port, make_certificates
 from tests.cluster.real import QUICK, prepare, until
 from tests.requires import need
@@ -245,6 +246,30 @@ def test_a_node_that_was_killed_is_not_kept_alive_by_a_recording(
     run(tmp_path, server, main)
 
 
+def test_a_flood_of_garbage_keeps_nobody_apart(tmp_path: Path, server: NatsServer) -> None:
+    """It waits behind a bound; signs of life are heard meanwhile, and this process has its turns."""
+
+    async def main(site: Site) -> None:
+        a, b = await site.start_all("a", "b")
+        got: list[object] = []
+        a.channel("test").message(lambda body, _sender: got.append(body))
+        subjects = a.core.subjects  # type: ignore[attr-defined]
+        async with stranger(server) as client:
+            for number in range(6000):
+                await client.publish(subjects.all, b"garbage %d" % number)
+            await client.flush()
+        while sum(a.core.errors.values()) < 6000:
+            began = time.monotonic()
+            await asyncio.sleep(0)
+            assert time.monotonic() - began < 1.0
+            assert a.members() == ("b",)
+        assert a.carrier.throttled > 0
+        b.send("a", "test", "after")
+        await until(lambda: got == ["after"])
+
+    run(tmp_path, server, main)
+
+
 def test_messages_fit_a_server_that_takes_little(tmp_path: Path) -> None:
     """They are cut in parts below its max_payload; one that takes less than a record is refused."""
     need("nats-server", root=False)
@@ -267,26 +292,31 @@ def test_messages_fit_a_server_that_takes_little(tmp_path: Path) -> None:
             a = await site.start("a")
             await until(lambda: "max_payload of 1000" in problem(a))
 
-        run(tmp_path / "more", server, tiny) if (tmp_path / "more").mkdir() is None else None
+        (tmp_path / "more").mkdir()
+        run(tmp_path / "more", server, tiny)
 
 
-@pytest.mark.parametrize("way", ["token", "nkey", "certificate"])
+@pytest.mark.parametrize("way", ["token", "nkey", "credentials", "certificate"])
 def test_other_ways_to_log_in(tmp_path: Path, way: str) -> None:
-    """A token, an NKey, and a client certificate instead of a password."""
+    """A token, an NKey, a JWT instead of a password, and a client certificate besides."""
     need("nats-server", root=False)
     secret = tmp_path / "secret"
     login = ""
     if way == "token":
         secret.write_text("a token of some length\n")
-        login = "token: 'a token of some length'"
+        login = "authorization { token: 'a token of some length' }"
     elif way == "nkey":
         seed = nkeys.encode_seed(b"\x07" * 32, nkeys.PREFIX_BYTE_USER)
         secret.write_bytes(seed + b"\n")
-        login = f"users: [{{nkey: {nkeys.from_seed(bytearray(seed)).public_key.decode()}}}]"
+        public = nkeys.from_seed(bytearray(seed)).public_key.decode()
+        login = f"authorization {{ users: [{{nkey: {public}}}] }}"
+    elif way == "credentials":
+        secret, login = write_credentials(tmp_path)
     with NatsServer(tmp_path / "server", login=login) as server:
         chosen = {
             "token": {"token_file": str(secret)},
             "nkey": {"nkey": str(secret)},
+            "credentials": {"credentials": str(secret)},
             "certificate": {
                 "user": "node", "password_file": str(server.password),
                 "certificate": f"{server.folder}/server.pem", "key": f"{server.folder}/server.key",
