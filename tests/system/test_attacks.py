@@ -25,7 +25,7 @@ from tests.system.site import (
 
 TOOLS = Path(sys.executable).parent
 
-FINGERPRINTS = ("scanner-user-agent", "sipvicious")
+FINGERPRINTS = ("disguised-tool", "scanner-user-agent", "sipvicious")
 """Rules that know a tool by its looks; without them only what it does gives it away."""
 LOOKS, ENUM, GUESSES, FLOOD = (
     set(FINGERPRINTS),
