@@ -11,7 +11,7 @@ from collections.abc import Callable
 from struct import pack
 
 from shield.capture.source import Frame
-from tests.traffic import PHONE, Talk, Traffic
+from tests.traffic import PHONE, SERVERS, Talk, Traffic
 
 __all__ = ["BUSY", "CHALLENGED", "LIVES", "REFUSED", "START", "UNKNOWN", "Line", "Town"]
 
@@ -79,6 +79,10 @@ class Line(Talk):
     def __init__(self, town: Town, client: bytes, account: str, callee: str = "") -> None:
         super().__init__(town, client, callee or account, PHONE)
         self.account, self.town = account, town
+
+    def move(self, address: bytes) -> None:
+        """Go on from another address, to the server's address of the same family."""
+        self.client, self.server = address, SERVERS[len(address)]
 
     def log_in(
         self,
@@ -201,7 +205,7 @@ def on_the_road(town: Town, at: float) -> None:
     for _ in range(town.random.randrange(3, 40)):
         if not near:
             town.houses += 1
-        line.client = town.house()
+        line.move(town.house())
         line.log_in(at, answer)
         at += town.gap(20, 900)
 
