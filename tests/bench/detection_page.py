@@ -9,7 +9,14 @@ from typing import Any
 from tests.bench.corpus import ROOT
 from tests.bench.detection_rows import TOOLS, goals, summary
 
-__all__ = ["PAGE", "captures_section", "comparison_section", "day_section", "stale", "write"]
+__all__ = [
+    "PAGE",
+    "captures_section",
+    "comparison_section",
+    "day_section",
+    "stale",
+    "write",
+]
 
 PAGE = ROOT / "docs" / "detection.md"
 CAPTURES = (

@@ -39,7 +39,8 @@ LINE = re.compile(r"@(ready|end|pass|block) (\S+)")
 CONFIG = Path(__file__).with_suffix(".cfg")
 END = (
     "OPTIONS sip:end@{0} SIP/2.0\r\nVia: SIP/2.0/UDP {0};branch=z9hG4bKend\r\n"
-    "From: <sip:end@{0}>;tag=e\r\nTo: <sip:end@{0}>\r\nCall-ID: end-of-capture\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    "From: <sip:end@{0}>;tag=e\r\nTo: <sip:end@{0}>\r\nCall-ID: end-of-capture\r\n"
+    "CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
 )
 
 
