@@ -19,10 +19,9 @@ __all__ = [
 ]
 
 PAGE = ROOT / "docs" / "detection.md"
-CAPTURES = (
-    "capture", "class", "found by", "proof", "messages to alert", "seconds", "messages to ban", "seconds",
-    "banned", "others banned", "others limited", "behaviour alone", "messages",
-)  # fmt: skip
+SHIELD = "found by", "proof", "messages to alert", "seconds", "messages to ban", "seconds"
+WHO = "banned", "others banned", "others limited"
+CAPTURES = ("capture", "class", *SHIELD, *WHO, "behaviour alone", "messages")
 Row = dict[str, Any]
 
 
