@@ -60,6 +60,10 @@ class Dialogs:
         """Calls dropped before their end because there were too many."""
         self.on_call: Callable[[Call], None] | None = None
         """Told of each call, and again when its account becomes known; None while nobody asks."""
+        self.followers: tuple[Callable[[Call], None], ...] = ()
+        """Told when a call rings, is answered, and is over."""
+        self.on_stray: Callable[[SipEvent], None] = lambda _event: None
+        """Told of a BYE of a call that is not known here, or not any more."""
 
     def __len__(self) -> int:
         return len(self._ringing) + len(self._talking)
@@ -171,6 +175,7 @@ class Dialogs:
         if not call.rang:
             call.rang = time
             self._count(call)
+            self._happened(call)
         self._sign(call, time)
 
     def _finally(self, call: Call, to_tag: bytes, status: int, time: float) -> None:
@@ -195,6 +200,7 @@ class Dialogs:
             if len(self._talking) >= MAX_TALKING:
                 self._forget(self._talking)
             self._talking[call.call_id, call.tag] = call
+            self._happened(call)
         self._sign(call, time)
 
     def _inside(self, call: Call, from_tag: bytes, to_tag: bytes, status: int, time: float) -> None:
@@ -209,6 +215,8 @@ class Dialogs:
         call = self.find(event.request.call_id, event.tag, to_tag)
         if call is not None:
             self._hang_up(call, to_tag if call.tag == event.tag else event.tag, event.time)
+        else:
+            self.on_stray(event)
 
     def _hang_up(self, call: Call, remote: bytes, time: float) -> None:
         """The dialog with this tag of the callee is over; the call is when it was the last one."""
@@ -236,8 +244,17 @@ class Dialogs:
         self._ringing.pop(key, None)
         self._talking.pop(key, None)
         self._uncount(call)
+        self._happened(call)
         if call.follow is not None:
             call.follow(call)
+
+    def _happened(self, call: Call) -> None:
+        for follow in self.followers:
+            follow(call)
+
+    def live(self) -> list[Call]:
+        """Calls that ring or are answered."""
+        return [*filter(lambda call: call.rang, self._ringing.values()), *self._talking.values()]
 
     def _forget(self, table: dict[Key, Call]) -> None:
         self.forgotten += 1

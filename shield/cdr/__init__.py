@@ -1,0 +1,1 @@
+"""Call detail records: every node reports its calls, collectors write one consolidated journal."""
