@@ -29,6 +29,7 @@ from shield.blocklist.journal import JournalSettings
 from shield.blocklist.policy_settings import PolicySettings
 from shield.blocklist.sharing_settings import SharingSettings
 from shield.capture.settings import CaptureSettings
+from shield.cdr.settings import CdrSettings
 from shield.cluster.settings import ClusterSettings
 from shield.control.remote import RemoteSettings
 from shield.control.settings import ControlSettings
@@ -95,6 +96,7 @@ class Settings:
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     location: LocationSettings = field(default_factory=LocationSettings)
     redirect: RedirectSettings = field(default_factory=RedirectSettings)
+    cdr: CdrSettings = field(default_factory=CdrSettings)
     remote: RemoteSettings = field(default_factory=RemoteSettings)
     firewall: FirewallSettings = field(default_factory=FirewallSettings)
     control: ControlSettings = field(default_factory=ControlSettings)

@@ -8,25 +8,28 @@ from secrets import token_bytes
 from typing import Any
 
 from shield.background import spawn
+from shield.calls import Calls
 from shield.cluster.state_files import StateFiles
 from shield.clustering import Feature
 from shield.config import Settings
 from shield.control.commands import Actor
 from shield.errors import InputError
-from shield.pipeline import Follower
+from shield.pipeline import Follower, Pipeline
 from shield.redirect.responder import Finder, Responder
 from shield.redirect.server import RedirectServer
 from shield.remote import Remote
-from shield.sip.servers import Servers
 from shield.users import Users
 
 __all__ = ["Features"]
 
 Handler = Callable[[dict[str, Any], Actor], Any]
 
+CALLS = ("calls", "cdr.list", "cdr.show", "cdr.stats", "cdr.watch")
+"""Commands about calls."""
+
 
 class Features:
-    """Made with the node; ``node`` is its name in the cluster, ``servers`` are our own."""
+    """Made with the node; ``node`` is its name in the cluster. Raises SystemFailure."""
 
     def __init__(
         self,
@@ -35,7 +38,7 @@ class Features:
         *,
         wall: Callable[[], float],
         clock: Callable[[], float],
-        servers: Servers,
+        pipeline: Pipeline,
     ) -> None:
         self.users: Users | None = None
         if settings.location.track:
@@ -43,8 +46,13 @@ class Features:
         finders: list[Finder] = [] if self.users is None else [self.users.find]
         self.redirect: RedirectServer | None = None
         if settings.redirect.listen:
-            responder = Responder(settings.redirect, finders, salt=token_bytes(32), ours=servers.is_ours)
+            responder = Responder(
+                settings.redirect, finders, salt=token_bytes(32), ours=pipeline.servers.is_ours
+            )
             self.redirect = RedirectServer(responder)
+        self.calls: Calls | None = None
+        if settings.cdr.report or settings.cdr.collect:
+            self.calls = Calls(settings.cdr, node, pipeline.tracker.dialogs, wall=wall, clock=clock)
         self.remote = Remote(
             settings.remote,
             StateFiles(Path(settings.cluster.directory)),
@@ -54,12 +62,16 @@ class Features:
         )
         self.all: tuple[Feature, ...] = (self.remote,)
         self.all += () if self.users is None else (self.users,)
+        self.all += () if self.calls is None else (self.calls,)
         self.followers: tuple[Follower, ...] = () if self.users is None else (self.users.observe,)
         self.commands: dict[str, Handler] = {
             name: _off("location.track") for name in ("whereis", "users")
         } | dict(self.remote.commands)
+        self.commands |= {name: _off("cdr.report or cdr.collect") for name in CALLS}
         if self.users is not None:
             self.commands |= self.users.commands
+        if self.calls is not None:
+            self.commands |= self.calls.commands
 
     async def start(self) -> None:
         """Listen for whoever asks; raises SystemFailure when an address cannot be had."""
@@ -71,10 +83,21 @@ class Features:
         if self.redirect is not None:
             await self.redirect.close()
 
+    def close_files(self) -> None:
+        """Write what waits; nothing is taken any more."""
+        if self.calls is not None:
+            self.calls.close()
+
     def tick(self, now: float) -> None:
         """Let time pass."""
         if self.users is not None:
             self.users.tick(now)
+        if self.calls is not None:
+            self.calls.tick(now)
+
+    def warnings(self) -> list[str]:
+        """What an operator should know, one line each."""
+        return [] if self.calls is None else self.calls.warnings()
 
     def stats(self) -> dict[str, Any]:
         """Counters of each that is on."""
@@ -83,6 +106,8 @@ class Features:
             found["location"] = self.users.directory.as_json()
         if self.redirect is not None:
             found["redirect"] = self.redirect.responder.as_json()
+        if self.calls is not None:
+            found["cdr"] = self.calls.as_json()
         return found
 
 

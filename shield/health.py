@@ -156,6 +156,8 @@ class Health:
             found += sharing_warnings(hub.sharing)
         if self.clustering is not None:
             found += self.clustering.warnings()
+        if self.features is not None:
+            found += self.features.warnings()
         if hub.watchers.dropped:
             found.append(f"watch: {hub.watchers.dropped:,} events were lost by slow watchers")
         return found

@@ -131,9 +131,7 @@ class Node:
         self.hub.wake = self._work.set
         restored = blocklist.restore(saved.decisions, now)
         sharing.restore(journal.load_shared(wall), now)
-        self.features = Features(
-            settings, seal.name, wall=time.time, clock=_now, servers=pipeline.servers
-        )
+        self.features = Features(settings, seal.name, wall=time.time, clock=_now, pipeline=pipeline)
         pipeline.followers = self.features.followers
         self.clustering = Clustering(
             settings.cluster, self.hub, sharing, software(), own_addresses, _now,
@@ -184,6 +182,7 @@ class Node:
                 finally:
                     while self.hub.save(_now(), time.time()):
                         pass
+                    self.features.close_files()
         _log.info("stopped")
 
     def _adopt(self) -> None:

@@ -11,14 +11,14 @@ from shield.control.commands import Actor
 from shield.errors import InputError
 from shield.features import Features
 from shield.location.settings import LocationSettings
-from shield.sip.servers import Servers
+from tests.rules.test_slow import pipeline
 
 WHO = Actor("root", 0, 1)
 
 
 def test_what_is_off_costs_nothing_and_says_how_to_switch_it_on() -> None:
     """Nothing follows the traffic; in the cluster are only orders of others, which it refuses."""
-    off = Features(Settings(), "n", wall=time.time, clock=time.monotonic, servers=Servers(frozenset()))
+    off = Features(Settings(), "n", wall=time.time, clock=time.monotonic, pipeline=pipeline())
     assert (off.all, off.followers) == ((off.remote,), ())
     assert set(off.stats()) == {"remote"}
     off.tick(0.0)
@@ -33,7 +33,7 @@ def test_what_is_on_follows_the_traffic() -> None:
         "n",
         wall=time.time,
         clock=time.monotonic,
-        servers=Servers(frozenset()),
+        pipeline=pipeline(),
     )
     assert (len(on.all), len(on.followers)) == (2, 1)
     on.tick(time.monotonic())

@@ -33,6 +33,8 @@ TESTED_BY = {
     "shield/detect/campaigns.py": "tests/detect/test_shape.py",
     "shield/detect/counting.py": "tests/detect/test_engine.py",
     "shield/detect/fits.py": "tests/detect/test_engine.py",
+    "shield/cdr/settings.py": "tests/cdr/test_delivery.py",
+    "shield/cdr/store.py": "tests/cdr/test_spool.py",
     "shield/redirect/settings.py": "tests/redirect/test_responder.py",
     "shield/location/settings.py": "tests/location/test_directory.py",
     "shield/detect/keys.py": "tests/rules/test_docs.py",

@@ -79,8 +79,15 @@ def merge(row: CallRow | None, report: Report, node: str, offset: float) -> Call
     if report.kind is Kind.STOP and _decides(row, report):
         found = _row(report, node, offset)
         kept = row.marks - {"no_stop", "incomplete"}
-        return replace(found, nodes=_nodes(row.nodes, node), marks=found.marks | kept)
-    return None if node in row.nodes else replace(row, nodes=_nodes(row.nodes, node))
+        found = replace(found, nodes=_nodes(row.nodes, node), marks=found.marks | kept)
+        if row.account and not found.account:
+            found = replace(found, account=row.account, source=row.source, server=row.server)
+        return found
+    found = row if node in row.nodes else replace(row, nodes=_nodes(row.nodes, node))
+    if report.account and not row.account:
+        # The node at which the caller logged in knows who he is; the next one sees only a proxy.
+        found = replace(found, account=report.account, source=report.source, server=report.server)
+    return None if found is row else found
 
 
 def _decides(row: CallRow, report: Report) -> bool:

@@ -106,3 +106,14 @@ def test_times_of_a_clock_that_is_off_are_put_right_and_marked(offset: float) ->
     assert (row.duration, set(row.marks)) == (60.0, {"clock"})
     near = merged((stop(), "a"), offset=1.5)
     assert (near.answered, "clock" in near.marks) == (START + 6, False)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_who_the_caller_is_says_the_node_at_which_he_logged_in(order: tuple[int, ...]) -> None:
+    """The second server sees a call of the first one, without credentials."""
+    passed = {"account": b"", "source": b"\xc0\x00\x02\x01"}
+    sent: list[Sent] = [
+        (start(), "a"), (stop(), "a"), (start(**passed), "b"), (stop(**passed), "b"),
+    ]  # fmt: skip
+    row = merged(*(sent[number] for number in order))
+    assert (row.account, row.source, row.nodes) == (b"alice", b"\xc0\x00\x02\x09", ("a", "b"))
