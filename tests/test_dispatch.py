@@ -20,8 +20,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.journal.close()
 
 
-HERE = sorted(name for name in COMMANDS if name != "inject" and not name.startswith("cluster."))
-"""The node adds the others, see test_lab.py and test_clustering.py."""
+ELSEWHERE = {"inject", "whereis", "users", "calls"}
+HERE = sorted(n for n in COMMANDS if n not in ELSEWHERE and not n.startswith(("cluster.", "cdr.")))
+"""The node adds the others, see test_lab.py, test_clustering.py and test_features.py."""
 
 
 @pytest.mark.parametrize("name", HERE)

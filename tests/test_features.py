@@ -7,7 +7,7 @@ import time
 import pytest
 
 from shield.config import Settings
-from shield.control.commands import Actor
+from shield.control.commands import COMMANDS, Actor
 from shield.errors import InputError
 from shield.features import Features
 from shield.location.settings import LocationSettings
@@ -38,3 +38,13 @@ def test_what_is_on_follows_the_traffic() -> None:
     assert (len(on.all), len(on.followers)) == (2, 1)
     on.tick(time.monotonic())
     assert on.stats()["location"]["users"] == 0
+
+
+def test_every_command_of_a_feature_is_answered_switched_on_or_off() -> None:
+    """With what it is, or with the key that switches it on."""
+    wanted = {n for n in COMMANDS if n in {"whereis", "users", "calls"} or n.startswith("cdr.")}
+    off = Features(Settings(), "n", wall=time.time, clock=time.monotonic, pipeline=pipeline())
+    assert wanted <= set(off.commands)
+    for name in wanted:
+        with pytest.raises(InputError, match="switched off"):
+            off.commands[name]({}, WHO)

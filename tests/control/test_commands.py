@@ -74,7 +74,7 @@ def test_reading_commands_change_nothing() -> None:
         *("run", "tag.set", "capability.enable", "capability.disable"),
     }
     endless = [name for name, command in COMMANDS.items() if command.answer is Answer.EVENTS]
-    assert endless == ["watch", "cluster.listen"]
+    assert endless == ["watch", "cdr.watch", "cluster.listen"]
 
 
 def test_actor_reads_as_one_phrase() -> None:
