@@ -20,6 +20,7 @@ from shield.cluster.identity import Identity
 from shield.cluster.member import MemberState
 from shield.cluster.membership import Change, Membership
 from shield.cluster.messages import (
+    ALIVE,
     HIGHEST_VERSION,
     LOWEST_VERSION,
     MAX_ADDRESSES,
@@ -38,7 +39,7 @@ from shield.errors import RemoteError
 
 __all__ = ["TICK_SECONDS", "Core"]
 
-FEATURES: tuple[str, ...] = ("relay",)
+FEATURES: tuple[str, ...] = ("relay", ALIVE)
 """What this node can beyond the version; two nodes use what both can."""
 
 TICK_SECONDS = 0.25

@@ -11,8 +11,10 @@ from enum import Enum
 from typing import Any
 
 from shield.cluster.messages import (
+    ALIVE,
     HIGHEST_VERSION,
     LOWEST_VERSION,
+    Alive,
     Hello,
     MemberNews,
     Message,
@@ -36,6 +38,12 @@ SIGNED_WORK = 20
 
 SMOOTHING = 0.2
 """Weight of the newest round trip in the average."""
+
+ROUND_TRIPS = 8
+"""Intervals after which the other side pings as well, to know its round trip."""
+
+GRACE_SECONDS = 0.5
+"""How late the peer's ping may be until we ping."""
 
 HELLO_SECONDS = 5.0
 """A peer that connects and says nothing is closed after this time."""
@@ -91,13 +99,16 @@ class Link:
     stats: LinkStats = field(default_factory=LinkStats)
     work: int = 0
     """About what its frames have cost, in frames of the cheap kind."""
+    ready: dict[Link, None] = field(default_factory=dict, repr=False)
+    """All links of the node on which something was queued, in that order; this one joins them."""
     lost: bool = False
     """Frames were dropped since the last look: whoever sends state must compare again."""
     _frames: Frames = field(default_factory=lambda: Frames(MAX_GREETING))
     _out: list[bytes] = field(default_factory=list)
     _waiting: int = 0
     _heard: float = 0.0
-    _ping: tuple[int, float] = (0, 0.0)
+    _ping: tuple[int, float] = (0, float("-inf"))
+    _pinged: float = float("-inf")
 
     def __post_init__(self) -> None:
         self._heard = self.opened
@@ -123,12 +134,14 @@ class Link:
             elif self.state is LinkState.OPENING:
                 self._greeted(message)
             elif isinstance(message, Pong):
-                self._answered(message, now)
+                self._answered(message.sequence, now)
             elif isinstance(message, Hello):
                 raise RemoteError("second_hello")
             else:
                 if isinstance(message, Ping):
-                    self.send(Pong(message.sequence))
+                    self._pinged = now
+                elif isinstance(message, Alive):
+                    self._answered(message.sequence, now)
                 elif isinstance(message, Signed):
                     self.work += SIGNED_WORK
                 found.append((message, frames.size))
@@ -182,6 +195,7 @@ class Link:
             self.lost = True
             return False
         self._out.append(frame)
+        self.ready[self] = None
         self._waiting += len(frame)
         self.stats.frames_out += 1
         return True
@@ -191,9 +205,16 @@ class Link:
         self._ping = self._ping[0] + 1, now
         self.send(Ping(self._ping[0], reports))
 
+    def answer(self, ping: Ping, reports: dict[str, bytes]) -> None:
+        """Give a sign of life."""
+        mutual = ALIVE in self.features
+        self.send(Alive(ping.sequence, reports) if mutual else Pong(ping.sequence))
+
     def ping_due(self, now: float, interval: float) -> bool:
-        """Whether it is time for the next ping."""
-        return self.state is LinkState.UP and now - self._ping[1] >= interval
+        """Whether it is time for the next ping: that of the peer will do, but for the round trip."""
+        asked = ALIVE in self.features and now - self._pinged < interval + GRACE_SECONDS
+        wait = ROUND_TRIPS * interval if asked else interval
+        return self.state is LinkState.UP and now - self._ping[1] >= wait
 
     def silent(self, now: float) -> float:
         """Seconds since anything came."""
@@ -254,9 +275,9 @@ class Link:
         self.state = LinkState.UP
         self._frames.limit = MAX_FRAME
 
-    def _answered(self, pong: Pong, now: float) -> None:
+    def _answered(self, answered: int, now: float) -> None:
         sequence, sent = self._ping
-        if pong.sequence != sequence:
+        if answered != sequence:
             return  # of an earlier ping
         took = now - sent
         self.rtt = took if self.rtt is None else self.rtt + SMOOTHING * (took - self.rtt)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from shield.cluster.identity import Certificate
 from shield.cluster.link import Link
@@ -23,6 +23,7 @@ class Links:
         self.up: dict[str, Link] = {}
         """Connections that work, by peer."""
         self.opening: set[Link] = set()
+        self._ready: dict[Link, None] = {}
         self._own = own
         self._settings = settings
         self._closing: list[Link] = []
@@ -36,7 +37,7 @@ class Links:
         if len(self.opening) >= MAX_OPENING:
             raise RemoteError("too_many_links", peer.name)
         budget = self._settings.send_budget
-        link = Link(peer.name, peer.issued, dialed, hello, now, budget)
+        link = Link(peer.name, peer.issued, dialed, hello, now, budget, ready=self._ready)
         self.opening.add(link)
         return link
 
@@ -74,12 +75,18 @@ class Links:
             if why := link.overdue(now, self._settings.link_timeout):
                 yield link, why
 
-    def flood(self, message: Message, but: Link | None = None) -> None:
-        """Send to all neighbours, but not back to where it came from."""
+    def flood(self, message: Message, but: Collection[str] = ()) -> None:
+        """Send to all neighbours, but not to some who know it."""
         frame = encode_message(message)
-        for link in self.up.values():
-            if link is not but:
+        for peer, link in self.up.items():
+            if peer not in but:
                 link.send_frame(frame)
+
+    def ready(self) -> list[Link]:
+        """Give those on which something was queued since the last call."""
+        found = list(self._ready)
+        self._ready.clear()
+        return found
 
     def end(self, link: Link, why: str) -> None:
         """Have the carrier close a connection after its last bytes are sent."""

@@ -31,6 +31,9 @@ __all__ = ["MAX_MEMBERS", "Change", "Membership"]
 MAX_MEMBERS = 1024
 """Members remembered, dead ones too; the mesh is meant for about 64."""
 
+GATHER_SECONDS = 0.5
+"""Between two records of this node that say only of more connections."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -73,6 +76,7 @@ class Membership:
         self._dead_after = dead_after
         self._sequence = 0
         self._said: Record | None = None
+        self._said_at = float("-inf")
         self.news = self._sign(0.0)
         """Our own signed record, as it is now."""
 
@@ -97,10 +101,18 @@ class Membership:
     # --- records ----------------------------------------------------------------------------
 
     def advertise(self, now: float) -> MemberNews | None:
-        """Our record signed anew, if what it says has changed since the last call."""
-        fresh = self._record(now)
-        if self._said is not None and fresh[3:] == self._said[3:] and fresh[1] == self._said[1]:
+        """Our record signed anew, if what it says has changed since the last call.
+
+        When it says of one more connection and nothing else, it waits for GATHER_SECONDS after the last:
+        where many nodes start, each has many connections that come up one after the other, and everybody
+        must hear of them.
+        """
+        fresh, said = self._record(now), self.record
+        if fresh[3:] == said[3:] and fresh[1] == said[1]:
             return None
+        if now - self._said_at < GATHER_SECONDS and _more_links(said, fresh):
+            return None  # the next tick asks again
+        self._said_at = now
         self.news = self._sign(now)
         return self.news
 
@@ -202,3 +214,9 @@ class Membership:
 
 def _fingerprint(name: str) -> int:
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
+
+
+def _more_links(old: Record, new: Record) -> bool:
+    """Whether connections were added, and that is all."""
+    added = new._replace(links=old.links, sequence=old.sequence) == old
+    return added and set(old.links) <= set(new.links)

@@ -15,9 +15,11 @@ from shield.errors import RemoteError
 from shield.wire import encode
 
 __all__ = [
+    "ALIVE",
     "HIGHEST_VERSION",
     "LOWEST_VERSION",
     "Admit",
+    "Alive",
     "Claim",
     "Data",
     "Hello",
@@ -39,6 +41,9 @@ __all__ = [
 LOWEST_VERSION = 1
 HIGHEST_VERSION = 1
 """Versions of the protocol that this code speaks; two nodes use the highest that both know."""
+
+ALIVE = "alive"
+"""Feature of a node: answers to pings carry reports, so that only one side of a connection need ping."""
 
 MAX_TEXT = 255
 """Octets of a name, a version, a reason."""
@@ -99,6 +104,13 @@ class Pong(NamedTuple):
     """Answers a ping."""
 
     sequence: int
+
+
+class Alive(NamedTuple):
+    """Answers a ping, with what each capability reports: its sender need not ping then."""
+
+    sequence: int
+    reports: dict[str, bytes]
 
 
 class MemberNews(NamedTuple):
@@ -183,7 +195,7 @@ class Part(NamedTuple):
 
 Message = (
     Hello | Refuse | Ping | Pong | MemberNews | Data | Routed | Revoked
-    | Leave | Claim | Admit | Here | Part
+    | Leave | Claim | Admit | Here | Part | Alive
 )  # fmt: skip
 
 _NUMBERS: dict[type, int] = {
@@ -200,6 +212,7 @@ _NUMBERS: dict[type, int] = {
     Admit: 11,
     Here: 12,
     Part: 13,
+    Alive: 14,
 }
 """Append only: these numbers are on the wires of running clusters."""
 
@@ -298,4 +311,5 @@ _LAYOUTS: dict[int, tuple[Any, tuple[Check, ...]]] = {
     11: (Admit, (_octets(MAX_CERTIFICATE), _octets(MAX_CERTIFICATE), _text, are_addresses)),
     12: (Here, (_whole, _whole, _octets(8), _reports)),
     13: (Part, (_whole, _whole, _whole, _octets(MAX_BODY))),
+    14: (Alive, (_whole, _reports)),
 }

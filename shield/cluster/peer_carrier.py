@@ -186,8 +186,9 @@ class PeerCarrier:
 
     def _flush(self) -> None:
         self._flushing = False
-        for peer in list(self._peers.values()):
-            peer.flush()
+        for link in self.core.links.ready():
+            if (peer := self._peers.get(link)) is not None:
+                peer.flush()
         for link in self.core.links.closing():
             if (ending := self._peers.get(link)) is not None:
                 ending.end()

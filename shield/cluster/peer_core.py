@@ -17,7 +17,9 @@ from shield.cluster.dialer import Dialer
 from shield.cluster.identity import Certificate, Identity
 from shield.cluster.link import Link, LinkState
 from shield.cluster.links import Links
+from shield.cluster.member import Record
 from shield.cluster.messages import (
+    Alive,
     Data,
     Leave,
     MemberNews,
@@ -38,6 +40,10 @@ __all__ = ["PeerCore"]
 
 FATAL = frozenset({"shape", "garbage", "oversize", "second_hello", "no_hello"})
 """After these a stream cannot be trusted any more; anything else costs one message."""
+
+CROWD = 16
+"""Neighbours above which pings are less frequent."""
+MAX_STRETCH = 1.5
 
 
 class PeerCore(Core):
@@ -166,8 +172,9 @@ class PeerCore(Core):
         for link, why in self.links.overdue(now):
             self.errors["silent" if link.state is LinkState.UP else "no_hello"] += 1
             self._end(link, why, now)
+        interval = self._ping_interval()
         for link in self.links.up.values():
-            if link.ping_due(now, self.settings.ping_interval):
+            if link.ping_due(now, interval):
                 link.ping(now, self._reports(now))
             if link.lost and not link.waiting:
                 link.lost = False
@@ -175,6 +182,12 @@ class PeerCore(Core):
                 self._introduce(link)
 
     # --- inside -----------------------------------------------------------------------------
+
+    def _ping_interval(self) -> float:
+        """Seconds between pings: a little more with many neighbours, and soon enough for the timeout."""
+        settings = self.settings
+        crowd = min(max(1.0, len(self.links.up) / CROWD), MAX_STRETCH)
+        return min(settings.ping_interval * crowd, settings.link_timeout / 2)
 
     def _up(self, link: Link, now: float) -> None:
         self.links.worked(link)
@@ -199,12 +212,15 @@ class PeerCore(Core):
                 raise RemoteError("unknown_sender", link.peer)
             self.post.deliver(link.peer, message, now, size)
         elif isinstance(message, Ping):
+            link.answer(message, self._reports(now))
+            self._reported(link.peer, message.reports, now)
+        elif isinstance(message, Alive):
             self._reported(link.peer, message.reports, now)
         elif isinstance(message, Routed):
             self._take_routed(link, message, size, now)
         elif isinstance(message, MemberNews):
             if self._take_news(message, now):
-                self.links.flood(message, but=link)
+                self._hand_round(link, message)
         elif isinstance(message, Revoked):
             self._take_revoked(message, now)
         elif isinstance(message, Leave):
@@ -214,6 +230,15 @@ class PeerCore(Core):
             self._end(link, f"it refuses us: {message.reason}", now)
         else:
             raise RemoteError("shape", f"{type(message).__name__} from a member")
+
+    def _hand_round(self, link: Link, news: MemberNews) -> None:
+        """Hand a record on to all neighbours, but not back, nor to those whom its subject tells itself.
+
+        In a full mesh that is nobody. A neighbour with whom its connection has broken unnoticed gets the
+        next record, which says that it is broken.
+        """
+        told = {link.peer, *(name for name, _ in Record.claimed(news).links)}
+        self.links.flood(news, told)
 
     def _take_routed(self, link: Link, routed: Routed, size: int, now: float) -> None:
         """A parcel: for this node, or to be handed on. Raises RemoteError when it is not right."""

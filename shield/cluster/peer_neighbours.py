@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shield.cluster.member import MAX_LINKS, Member
+from shield.cluster.member import MAX_LINKS, Member, Record
 from shield.cluster.routing import LINK_COST, Route, routes
 
 __all__ = ["Neighbours"]
@@ -36,6 +36,9 @@ class Neighbours:
     def __init__(self, own: str) -> None:
         self._own = own
         self._neighbours: dict[str, _Neighbour] = {}
+        self._asked: tuple[dict[str, int], dict[str, Record]] = {}, {}
+        """Links and records from which the ways were found last."""
+        self._routes: dict[str, Route] = {}
 
     def up(self, peer: str, now: float) -> None:
         """A connection to ``peer`` works; it is used unless it has flapped."""
@@ -67,10 +70,16 @@ class Neighbours:
         return dict(list(found.items())[:MAX_LINKS])
 
     def routes(self, members: Mapping[str, Member], now: float) -> dict[str, Route]:
-        """The cheapest way to each member that can be reached."""
-        records = {name: member.record for name, member in members.items()}
-        found = routes(self._own, self.links(members, now), records)
-        return {name: route for name, route in found.items() if name in records}
+        """The cheapest way to each member that can be reached.
+
+        Asked several times a second, and most times nothing has changed.
+        """
+        asked = self.links(members, now), {name: member.record for name, member in members.items()}
+        if asked != self._asked:
+            links, records = self._asked = asked
+            found = routes(self._own, links, records)
+            self._routes = {name: route for name, route in found.items() if name in records}
+        return dict(self._routes)
 
     def forget(self, name: str) -> None:
         """A member was removed."""

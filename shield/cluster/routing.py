@@ -34,6 +34,10 @@ def routes(own: str, links: Mapping[str, int], records: Mapping[str, Record]) ->
 
     ``links``: our usable connections and their cost. ``records``: what the members say.
     """
+    least = min(links.values(), default=0)
+    direct = {name for name, cost in links.items() if cost == least}
+    if direct >= records.keys() - {own}:  # as in every mesh without faults: there is no cheaper way
+        return {name: Route(name, least, 1) for name in direct - {own}}
     neighbours: dict[str, dict[str, int]] = {
         name: dict(record.links) for name, record in records.items() if name != own
     }
@@ -49,7 +53,7 @@ def routes(own: str, links: Mapping[str, int], records: Mapping[str, Record]) ->
         if record is None or hops > MAX_HOPS or not record.enabled:
             continue
         for other, price in neighbours[name].items():
-            if other not in found and name in neighbours.get(other, ()):
+            if other not in direct and other not in found and name in neighbours.get(other, ()):
                 step = cost + price + record.relay_cost
                 heapq.heappush(queue, (step, hops + 1, other, first))
     return found

@@ -9,6 +9,7 @@ from shield.cluster.identity import Identity
 from shield.cluster.messages import Data, Kind, MemberNews, encode_message
 from shield.cluster.parcels import Parcel
 from shield.cluster.requests import Answers
+from shield.wire import pack_value
 from tests.cluster.fakenet import WALL, FakeNet, Pipe, authority, identity
 
 
@@ -292,8 +293,9 @@ def test_a_node_cannot_speak_for_another() -> None:
     thief = net["b"].core.identity
     false = net["b"].core.membership.record._replace(name="c", sequence=10**6)
     core.receive_data(link, encode_message(false.sign(thief)), net.now)
-    true = net["c"].core.membership.news
-    changed = MemberNews(true.body[:-1] + b"x", true.signature)
+    member = net["c"].core.membership
+    newer = member.record._replace(sequence=member.record.sequence + 1)
+    changed = MemberNews(pack_value(newer), member.news.signature)
     core.receive_data(link, encode_message(changed), net.now)
     started = net["c"].core.membership.incarnation
     forged = Parcel("c", started, 1, "a", "test", 0, 0, "ban them all", core.membership.incarnation)
@@ -436,6 +438,25 @@ def test_a_dead_member_can_be_removed_and_comes_back() -> None:
     assert "b" not in states(net, "a")
     net["b"].start()
     net.settle()
+
+
+def test_in_a_full_mesh_nobody_repeats_what_a_node_says_itself() -> None:
+    """Each hears of a change once, from its subject; whom that cannot reach hears it from others."""
+    net = FakeNet("a", "b", "c", "d")
+    net.settle()
+    net.run(2)
+    before = {name: sum(link.stats.frames_in for link in net[name].core.links) for name in "bcd"}
+    net["a"].core.enable(enabled=False, now=net.now)
+    net.run(0.2)
+    for name in "bcd":
+        assert not net[name].core.membership.members["a"].record.enabled
+        links = net[name].core.links
+        assert sum(link.stats.frames_in for link in links) - before[name] <= 1 + 2 * 3  # pings
+    net.cut_link("a", "d")
+    net.run(5)
+    net["a"].core.enable(enabled=True, now=net.now)
+    net.run(0.5)
+    assert net["d"].core.membership.members["a"].record.enabled
 
 
 def test_reports_travel_in_pings() -> None:

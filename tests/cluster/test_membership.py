@@ -146,3 +146,20 @@ def test_a_member_that_talks_and_talks_is_not_heard_for_a_while() -> None:
     assert a.accept(c.news, WALL, {}, 0.0)
     assert a.accept(news, WALL, {}, 1.0) is not None
     assert a.members["b"].record.addresses == (("h399", 1),)
+
+
+def test_connections_that_come_up_one_after_the_other_are_told_together() -> None:
+    """The first at once, more of them half a second later in one record; a lost one at once."""
+    a = membership("a")
+    for other in ("b", "c", "d"):
+        told(a, membership(other))
+    neighbours(a).up("b", 1.0)
+    assert a.advertise(1.0) is not None
+    neighbours(a).up("c", 1.1)
+    assert a.advertise(1.1) is None
+    neighbours(a).up("d", 1.2)
+    assert a.advertise(1.3) is None
+    assert a.advertise(1.5) is not None
+    assert [name for name, _ in a.record.links] == ["b", "c", "d"]
+    neighbours(a).down("c")
+    assert a.advertise(1.6) is not None

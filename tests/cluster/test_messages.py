@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from shield.cluster.messages import (
     Admit,
+    Alive,
     Claim,
     Data,
     Hello,
@@ -39,6 +40,7 @@ EXAMPLES: dict[str, Message] = {
     "refuse": Refuse("wrong_cluster", "it belongs to 'other'"),
     "ping": Ping(7, {"blocklist": b"\x00\x01\x02\x03"}),
     "pong": Pong(7),
+    "alive": Alive(7, {"blocklist": b"\x00\x01\x02\x03"}),
     "member": MemberNews(b"body", b"\x01" * 64),
     "data": Data("blocklist", 0, 0, ("put", ((b"b\x20\xc0\x00\x02\x01", 5),), None)),
     "routed": Routed(8, b"body", b"\x02" * 64),

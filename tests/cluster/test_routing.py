@@ -33,6 +33,15 @@ def test_a_direct_link_beats_a_cheap_relay() -> None:
     assert routes("a", {"b": 10, "c": 10}, records)["c"].hops == 1
 
 
+def test_a_full_mesh_needs_no_search() -> None:
+    """Everybody is a neighbour and a cheap relay changes nothing; who is none is reached over others."""
+    records = {name: record(name, "a", "b", "c", cost=0) for name in "bc"}
+    assert routes("a", {"b": 10, "c": 10}, records) == {"b": Route("b", 10, 1), "c": Route("c", 10, 1)}
+    records["d"] = record("d", "c")
+    records["c"] = record("c", "a", "d")
+    assert routes("a", {"b": 10, "c": 10}, records)["d"] == Route("c", 21, 2)
+
+
 @given(st.sets(st.tuples(st.integers(0, 7), st.integers(0, 7))))
 def test_every_way_leads_on_and_ends(edges: set[tuple[int, int]]) -> None:
     """In any network each step along next hops is cheaper, so no message goes in circles."""
