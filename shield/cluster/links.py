@@ -32,6 +32,10 @@ class Links:
         """Yield all that are not closed, from a copy."""
         return iter([*self.up.values(), *self.opening])
 
+    def peers(self) -> set[str]:
+        """Name those with whom there is a connection, or will be one as soon as they say hello."""
+        return {*self.up, *(link.peer for link in self.opening)}
+
     def open(self, peer: Certificate, hello: Hello, *, dialed: bool, now: float) -> Link:
         """Begin with a connection; raises RemoteError when there are too many."""
         if len(self.opening) >= MAX_OPENING:

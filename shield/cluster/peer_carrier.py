@@ -127,7 +127,7 @@ class PeerCarrier:
             self.door.hosts = {host for one in members.values() for host, _ in one.record.addresses}
             for peer in self._peers.values():
                 peer.unthrottle()
-            for attempt in self.core.dialer.due(members, self.core.links.up, now):
+            for attempt in self.core.dialer.due(members, self.core.links.peers(), now):
                 self._spawn(self._dial(attempt))
             self._wake()
         finally:  # whatever happens here, a node without timers would be dead for the others

@@ -201,7 +201,7 @@ class FakeNet:
 
     def _dial(self, node: FakeNode) -> None:
         core = node.core
-        for attempt in core.dialer.due(core.membership.members, core.links.up, self.now):
+        for attempt in core.dialer.due(core.membership.members, core.links.peers(), self.now):
             problem, name = self._connect(node, attempt)
             core.dialer.ended(attempt, name, problem, self.now)
 
