@@ -37,7 +37,7 @@ def routes(own: str, links: Mapping[str, int], records: Mapping[str, Record]) ->
     least = min(links.values(), default=0)
     direct = {name for name, cost in links.items() if cost == least}
     if direct >= records.keys() - {own}:  # as in every mesh without faults: there is no cheaper way
-        return {name: Route(name, least, 1) for name in direct - {own}}
+        return {name: Route(name, least, 1) for name in sorted(direct - {own})}
     neighbours: dict[str, dict[str, int]] = {
         name: dict(record.links) for name, record in records.items() if name != own
     }
