@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from enum import IntEnum
-from socket import AF_INET, AF_INET6, inet_pton  # noqa: TID251 - arithmetic on text, no I/O
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton  # noqa: TID251 - arithmetic on text, no I/O
 from typing import NamedTuple
 
 from shield.errors import InputError
@@ -150,4 +150,6 @@ def unpack(address: bytes) -> str:
     """The text of a packed address."""
     if len(address) == 4:
         return "%d.%d.%d.%d" % tuple(address)  # noqa: UP031 - lists have 100,000 of them; 5 times as fast
-    return str(ipaddress.ip_address(address))
+    # A tenth of ipaddress' time; only where it writes the end as IPv4 (::192.0.2.1) they differ.
+    text = inet_ntop(AF_INET6, address) if len(address) == 16 else "."
+    return str(ipaddress.ip_address(address)) if "." in text else text

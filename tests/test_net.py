@@ -77,3 +77,9 @@ def test_contains() -> None:
     assert not outer.contains(Network.parse("192.0.0.0/16"))
     assert not outer.contains(Network.parse("198.51.100.1"))
     assert not Network.parse("0.0.0.0/0").contains(Network.parse("2001:db8::1"))
+
+
+@given(st.binary(min_size=16, max_size=16) | st.binary(max_size=6).map(lambda end: end.rjust(16, b"\0")))
+def test_ipv6_is_written_as_the_standard_library_does(address: bytes) -> None:
+    """Also where much of it is zero, and where its end could be written as IPv4."""
+    assert unpack(address) == str(ipaddress.IPv6Address(address))

@@ -40,5 +40,6 @@ class Bits:
         """Let event time pass."""
         if time >= self._turn:
             if self._turn:
-                self._old, self._young = self._young, bytearray(1 << TABLE_BITS - 3)
+                self._old, self._young = self._young, self._old
+                self._young[:] = bytes(len(self._young))  # the table stays where it is
             self._turn = time + period

@@ -41,6 +41,8 @@ MAX_SPRAYERS = 4_096
 SPRAY_TIME = 3_600.0
 """Seconds after a proven alert about guessing in which each account that is new to its source is one
 that was hit: a spray tries each account once."""
+_FOLLOWED = frozenset({b"REGISTER", b"INVITE", b"BYE"})
+"""Methods of which the answers to a banned source say something."""
 
 
 class _Login(NamedTuple):
@@ -108,26 +110,28 @@ class Compromises:
     def unread(self, datagram: Datagram, response: Response) -> None:
         """A response without a request: told from it what a banned source does."""
         client, method, status = datagram[3], response.cseq_method, response.status
-        if method not in (b"REGISTER", b"INVITE", b"BYE") or not self.banned(client):
+        if method not in _FOLLOWED or not self.banned(client):
             return
         if method != b"REGISTER":
             self._dialogs.unread(datagram, response)
         if method == b"BYE" or status < 200:
             return
+        challenge = status == 401 or status == 407  # noqa: PLR1714 - half the time of a set
+        refused = challenge or (status == 403 and method == b"REGISTER")
+        if status >= 300 and not refused:  # says nothing about a password
+            return
         key = (client, response.call_id)
         realm = self._unread.get(key)
-        mine = response.to if method == b"REGISTER" else response.from_
         if realm is None:
-            host = (fast_host(mine) or b"").lower()
-            realm = _realm(response) or host
-            if status in (401, 407):  # the first one asks for a password
+            realm = _realm(response) or _host(response)
+            if challenge:  # the first one asks for a password
                 self._unread.put(key, realm)
                 return
-        account = Account(fast_user(mine) or b"", realm)
-        if status in (401, 407) or (status == 403 and method == b"REGISTER"):
+        account = Account(fast_user(_mine(response)) or b"", realm)
+        if refused:
             call_id = response.call_id.partition(b"@")[0]
             self.guesses.add(account, client, call_id, datagram[0], proofs=0, agent=b"")
-        elif status < 300:
+        else:
             call = self._dialogs.find(response.call_id, fast_tag(response.from_) or b"")
             self._judge(
                 _Login(account, client, datagram[1], method, b"", datagram[0], 0, call, incomplete=True)
@@ -243,7 +247,18 @@ def _account(event: SipEvent) -> Account:
     return Account(user, event.domain)
 
 
+def _mine(response: Response) -> bytes:
+    """The header field that names whoever sent the request."""
+    line = b"\r\nTo: " if response.cseq_method == b"REGISTER" else b"\r\nFrom: "
+    return response.usual(line) or b""
+
+
+def _host(response: Response) -> bytes:
+    return (fast_host(_mine(response)) or b"").lower()
+
+
 def _realm(response: Response) -> bytes:
+    """Realm of the first challenge that can be read."""
     for value in response.auth:
         auth = fast_auth(value)
         if auth is not None:

@@ -40,6 +40,8 @@ TALK_TIME = 12 * 3_600.0
 ROUGHLY = 30.0
 """Seconds within which a further sign changes nothing: of patience there is much more."""
 
+_TO = b"\r\nTo: "
+_RINGING, _ANSWERED = State.RINGING, State.ANSWERED  # a member of an enum is no plain attribute
 _GONE = frozenset({408, 481})
 """Answers to a request inside a dialog that end it (RFC 3261 section 12.2.1.2)."""
 
@@ -74,11 +76,9 @@ class Dialogs:
 
     def find(self, call_id: bytes, one: bytes, other: bytes = b"") -> Call | None:
         """The call with this Call-ID whose caller has one of the tags."""
-        for tag in (one, other) if other else (one,):
-            call = self._talking.get((call_id, tag)) or self._ringing.get((call_id, tag))
-            if call is not None:
-                return call
-        return None
+        key = call_id, one
+        call = self._talking.get(key) or self._ringing.get(key)
+        return self.find(call_id, other) if call is None and other else call
 
     # --- what happens -----------------------------------------------------------------------
 
@@ -99,7 +99,7 @@ class Dialogs:
         """Take a 101 to 199 of an INVITE."""
         call = self.find(response.call_id, event.tag)
         if call is not None:
-            self._early(call, fast_tag(response.to) or b"", time)
+            self._early(call, fast_tag(response.usual(_TO) or b"") or b"", time)
 
     def final(self, event: SipEvent, response: Response, time: float, to_tag: bytes) -> None:
         """Take a final response of an INVITE that is no challenge, the second 2xx of a fork too."""
@@ -171,7 +171,7 @@ class Dialogs:
 
     def _early(self, call: Call, to_tag: bytes, time: float) -> None:
         if to_tag and to_tag not in call.dialogs and len(call.dialogs) < MAX_FORKS:
-            call.dialogs[to_tag] = State.RINGING
+            call.dialogs[to_tag] = _RINGING
         if not call.rang:
             call.rang = time
             self._count(call)
@@ -182,7 +182,7 @@ class Dialogs:
         """The INVITE that made the call has a final response."""
         if status >= 300:
             for tag, state in list(call.dialogs.items()):
-                if state is State.RINGING:
+                if state is _RINGING:
                     call.dialogs[tag] = State.FAILED
             if not call.answered:
                 call.status = status
@@ -191,7 +191,7 @@ class Dialogs:
         if to_tag in call.dialogs or len(call.dialogs) < MAX_FORKS:
             if call.dialogs.get(to_tag) is State.ENDED:
                 return  # the 2xx came late once more
-            call.dialogs[to_tag] = State.ANSWERED
+            call.dialogs[to_tag] = _ANSWERED
         if not call.answered:
             call.answered, call.status = time, status
             call.settle()
@@ -223,8 +223,8 @@ class Dialogs:
         state = call.dialogs.get(remote)
         if state is None:
             return  # a tag that was never given
-        call.dialogs[remote] = State.ENDED if state is State.ANSWERED else State.FAILED
-        if State.ANSWERED not in call.dialogs.values() and call.answered:
+        call.dialogs[remote] = State.ENDED if state is _ANSWERED else State.FAILED
+        if _ANSWERED not in call.dialogs.values() and call.answered:
             self._over(call, time)
 
     def _sign(self, call: Call, time: float) -> None:

@@ -71,6 +71,11 @@ class Message:
     _fields: dict[bytes, bytes] | None
 
     @property
+    def is_usual(self) -> bool:
+        """Whether it is in the usual spelling (``shield.sip.usual``), and not cut into lines yet."""
+        return self._fields is None
+
+    @property
     def fields(self) -> dict[bytes, bytes]:
         """First value of each header field, by the names that ``usual_name`` gives."""
         fields = self._fields

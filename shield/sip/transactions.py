@@ -190,7 +190,7 @@ class Tracker:
     def _final(self, event: SipEvent, response: Response, time: float) -> SipEvent:
         status, invite = response.status, event.method == b"INVITE"
         if invite:
-            tag = fast_tag(response.to) or b""
+            tag = fast_tag(response.usual(b"\r\nTo: ") or b"") or b""
             self.dialogs.final(event, response, time, tag)
             if status < 300:
                 self._answered.put((event.client, response.call_id), tag)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shield.detect import oddities
 from shield.detect.oddities import ODDITIES, names_of, oddities_of, oddity_bit
 from shield.errors import RemoteError
 from shield.sip.event import Kind, SipEvent
@@ -178,3 +179,47 @@ def test_no_bytes_break_it(noise: bytes, at: int, cut: int) -> None:
         return
     sent = datagram(payload, source=CLIENT, destination=SERVER)
     assert oddities_of(SipEvent(Kind.REQUEST, sent, read)) >= 0
+
+
+PIECES = (
+    "<", ">", '"', " ", ";", ",", "@", ":", "?", "\\", "\r\n", "\t", "7", "z9", "tag=", ";tag=ab",
+    "sip:", "Anna ", "l: 0\r\n", "Via: x\r\n", "User-Agent: sip\r\n", "Contact: <sip:1@127.0.0.1>\r\n",
+    CLIENT,
+)  # fmt: skip
+
+
+@given(
+    st.sampled_from(["REGISTER", "OPTIONS", "MESSAGE", "NOTIFY"]),
+    st.lists(st.tuples(st.integers(0, 500), st.integers(0, 30), st.sampled_from(PIECES)), max_size=2),
+    st.sampled_from([CLIENT, "2001:db8::1", "2001:db8::"]),
+)
+def test_a_glance_and_a_full_look_agree(
+    method: str, changes: list[tuple[int, int, str]], source: str
+) -> None:
+    """What is let pass at a glance has nothing odd about who made it, its way and its spelling."""
+    where = f"[{source}]" if ":" in source else source
+    text = message(method, (CLIENT, where)).decode()
+    for at, cut, piece in changes:
+        text = text[: at + 12] + piece + text[at + 12 + cut :]
+    payload = text.encode()
+    try:
+        read = read_request(payload)
+    except (RemoteError, AssertionError):  # no request at all
+        return
+    event = SipEvent(Kind.REQUEST, datagram(payload, source=source, destination=SERVER), read)
+    glance = oddities_of(event)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(oddities, "_sound", lambda _event, _request: False)
+        assert names_of(glance) == names_of(oddities_of(event))
+
+
+@pytest.mark.parametrize("source", [CLIENT, "2001:db8::1"])
+def test_a_glance_is_enough_for_a_usual_request(source: str) -> None:
+    """Of IPv4 and of IPv6; another source than Via names is looked at in full."""
+    payload = message("OPTIONS", (CLIENT, f"[{source}]" if ":" in source else source))
+    for address, enough in ((source, True), ("203.0.113.1", False)):
+        event = SipEvent(
+            Kind.REQUEST, datagram(payload, source=address, destination=SERVER), read_request(payload)
+        )
+        assert event.request is not None
+        assert oddities._sound(event, event.request) is enough
