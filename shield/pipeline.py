@@ -129,6 +129,7 @@ class Pipeline:
         self.tracker.on_unread = compromises.unread
         self.policy = Policy(policy, allowlist, origin, self.engine.together.clean)
         self.decoder = Decoder(capture, blocklist.guard)
+        self._banned = blocklist.guard.hosts
         self._alerted: RecentMap[bytes, deque[Verdict]] = RecentMap(MAX_ALERTED, 86_400.0)
         self.followers: tuple[Follower, ...] = ()
         self._next_tick = 0.0
@@ -274,6 +275,11 @@ class Pipeline:
 
     def _datagram(self, datagram: Datagram, now: float, findings: list[Finding]) -> None:
         stats = self.stats
+        if datagram[3] in self._banned and self.engine.compromises.dull(datagram, self.engine.sources):
+            self._time = datagram[0]
+            stats.responses += 1
+            self.tracker.stats.unmatched_responses += 1
+            return
         try:
             message = parse_message(datagram[6])
         except RemoteError as error:
@@ -321,14 +327,9 @@ class Pipeline:
         record = self.engine.sources.get(ruling.alert.source)
         messages = record.messages if record is not None else ruling.alert.messages
         verdict = Verdict(
-            ruling.alert,
-            ruling.decision,
-            tuple(changes),
-            ruling.why,
-            messages,
-            waits=ruling.waits,
-            again=ruling.again,
-        )
+            ruling.alert, ruling.decision, tuple(changes), ruling.why, messages,
+            waits=ruling.waits, again=ruling.again,
+        )  # fmt: skip
         self._keep(verdict)
         findings.append(verdict)
 

@@ -18,7 +18,7 @@ from shield.detect.compromise import Compromise, How, Participant, text
 from shield.detect.following import Follower
 from shield.detect.guesses import TRUSTED_FACTOR, Account, Guessed, Guesser, Guesses
 from shield.detect.homes import Homes
-from shield.detect.sources import SourceRecord
+from shield.detect.sources import SourceRecord, Sources
 from shield.net import Datagram
 from shield.sip.calls import Call
 from shield.sip.dialogs import Dialogs
@@ -43,6 +43,11 @@ SPRAY_TIME = 3_600.0
 that was hit: a spray tries each account once."""
 _FOLLOWED = frozenset({b"REGISTER", b"INVITE", b"BYE"})
 """Methods of which the answers to a banned source say something."""
+_SILENT = frozenset(b"%d" % status for status in range(300, 700) if status not in (401, 403, 407))
+"""Statuses of a REGISTER that say nothing about its password."""
+PAIRING_TIME = 4.0
+"""Seconds in which an answer to the last request of a source that was read is to be expected: T2 of RFC
+3261 section 17.1.2.2, the longest that a server that is there takes to be heard."""
 
 
 class _Login(NamedTuple):
@@ -106,6 +111,22 @@ class Compromises:
         if record.accused or self.guesses.any_at(user):
             self._judge(self._login(event, trusted=record.trusted(event.time, half_life)))
         self.homes.note(user, event.client, event.time)
+
+    def dull(self, datagram: Datagram, sources: Sources) -> bool:
+        """Whether a message to a banned source is an answer that ``unread`` would learn nothing from.
+
+        Asked before the message is parsed: who is banned and goes on gets as many as he sends requests.
+        False also where it cannot be said at a glance, and while it may answer a request that was read.
+        """
+        payload = datagram[6]
+        at = payload.find(b"\r\nCSeq: ")
+        if at < 0 or not payload.startswith(b"SIP/2.0 "):
+            return False
+        method = payload[at + 8 : payload.find(b"\r", at + 8)].partition(b" ")[2]
+        if method in _FOLLOWED and (method != b"REGISTER" or payload[8:11] not in _SILENT):
+            return False
+        record = sources.get(datagram[3])
+        return record is None or datagram[0] - record.last_seen > PAIRING_TIME
 
     def unread(self, datagram: Datagram, response: Response) -> None:
         """A response without a request: told from it what a banned source does."""

@@ -11,13 +11,16 @@ from shield.config import Settings
 from shield.detect import following
 from shield.detect.alert import Proof
 from shield.detect.compromise import Compromise, How
-from shield.detect.compromises import SOON
+from shield.detect.compromises import PAIRING_TIME, SOON, Compromises
 from shield.detect.following import FOLLOW_TIME, UPDATE_TIME
 from shield.detect.homes import LEARNING
 from shield.detect.rulefiles import load_rules
+from shield.detect.sources import Sources
 from shield.net import Network
 from shield.pipeline import Pipeline
 from shield.replay import replay_file
+from shield.sip.dialogs import Dialogs
+from tests.builders import datagram
 from tests.rules.test_slow import pipeline
 from tests.town import LIVES, Town
 from tests.traffic import SERVERS, START, Talk, Traffic
@@ -279,3 +282,46 @@ def test_no_account_of_a_good_user_is_reported(life: str) -> None:
     for seed in range(12):
         town.move_in(life, seed)
     assert compromised(pipeline(), town) == []
+
+
+@pytest.mark.parametrize(
+    ("start", "method", "dull"),
+    [
+        ("SIP/2.0 200 OK", "OPTIONS", True),
+        ("SIP/2.0 404 Not Found", "REGISTER", True),
+        ("SIP/2.0 401 Unauthorized", "REGISTER", False),
+        ("SIP/2.0 403 Forbidden", "REGISTER", False),
+        ("SIP/2.0 200 OK", "REGISTER", False),
+        ("SIP/2.0 486 Busy Here", "INVITE", False),
+        ("SIP/2.0 200 OK", "BYE", False),
+        ("OPTIONS sip:a@b SIP/2.0", "OPTIONS", False),
+    ],
+)
+def test_an_answer_that_says_nothing_is_told_at_a_glance(start: str, method: str, dull: bool) -> None:
+    """What could be a guess, a success, or a part of a call is read; so are requests."""
+    payload = f"{start}\r\nCall-ID: 1\r\nCSeq: 7 {method}\r\n\r\n".encode()
+    made = Compromises(Dialogs())
+    assert made.dull(datagram(payload), Sources(10)) is dull
+    assert not made.dull(datagram(payload.replace(b"CSeq", b"cseq")), Sources(10))
+
+
+def test_an_answer_to_a_request_that_was_read_is_read() -> None:
+    """The last request before a ban has its answer still to come."""
+    payload = b"SIP/2.0 200 OK\r\nCSeq: 7 OPTIONS\r\n\r\n"
+    made, sources = Compromises(Dialogs()), Sources(10)
+    for later, dull in ((PAIRING_TIME, False), (PAIRING_TIME + 1.0, True)):
+        sent = datagram(payload, START + later)
+        sources.touch(sent.destination, START)
+        assert made.dull(sent, sources) is dull
+
+
+def test_dull_answers_are_counted_and_no_more() -> None:
+    """A banned scanner goes on; the answers to him count as responses without a request."""
+    traffic = Scene()
+    for number in range(40):
+        Talk(traffic, THIEF, str(number), "friendly-scanner").ask(START + number, "OPTIONS", "200 OK")
+    node = pipeline_factory(Settings(), load_rules())()
+    node.feed(traffic.frames)
+    assert THIEF in node.blocklist.guard.hosts
+    assert node.stats.responses == 40
+    assert node.tracker.stats.unmatched_responses == node.decoder.stats.skipped > 30
