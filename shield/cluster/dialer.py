@@ -30,6 +30,10 @@ CONNECT_SECONDS = 1.0
 of TCP, which doubles. Every fourth try gets LONG_CONNECT_SECONDS, for networks that are slow."""
 LONG_CONNECT_SECONDS = 5.0
 
+MAX_DIALING = 16
+"""Tries under way. When a large cluster starts, all at once would keep all so busy that none succeeds;
+when a network heals, half of a mesh of 64 is tried within some seconds."""
+
 
 class Attempt(NamedTuple):
     """Somebody to connect to."""
@@ -49,6 +53,10 @@ class _Target:
     dialing: bool = False
     problem: str = ""
 
+    def ready(self, now: float) -> bool:
+        """Whether it may be tried."""
+        return not self.dialing and self.due <= now
+
 
 class Dialer:
     """Keeps count of tries. ``own``: name of this node."""
@@ -63,19 +71,26 @@ class Dialer:
     def due(self, members: Mapping[str, Member], linked: Iterable[str], now: float) -> list[Attempt]:
         """Give what to try now; each is under way until ``ended``."""
         there = {self._own, *linked}
-        wanted = {
+        wanted: dict[str, tuple[str | None, tuple[Address, ...]]] = {
             name: (name, member.record.addresses)
             for name, member in members.items()
             if name not in there and member.state is not MemberState.LEFT and member.record.addresses
         }
-        found = [self._try(key, name, places, now) for key, (name, places) in wanted.items()]
         for key, address in self._seeds.items():
             if self._names.get(key) not in there and self._names.get(key) not in wanted:
-                found.append(self._try(key, None, (address,), now))
+                wanted[key] = None, (address,)
         for key in [key for key in self._targets if key not in wanted and key not in self._seeds]:
             if not self._targets[key].dialing:
                 del self._targets[key]
-        return [attempt for attempt in found if attempt is not None]
+        for key, (name, _) in wanted.items():
+            if key not in self._targets:
+                wait = GRACE_SECONDS if name is not None and name < self._own else 0.0
+                self._targets[key] = _Target(now + wait)
+        free = MAX_DIALING - sum(target.dialing for target in self._targets.values())
+        ready = [key for key in wanted if self._targets[key].ready(now)]
+        # Who has waited longest; of nodes that start together, each begins with another one.
+        ready.sort(key=lambda key: (self._targets[key].due, key < self._own, key))
+        return [self._try(key, *wanted[key]) for key in ready[: max(0, free)]]
 
     def ended(self, attempt: Attempt, name: str | None, problem: str, now: float) -> None:
         """A try is over: who answered (this node itself, perhaps), or why nobody did."""
@@ -93,15 +108,8 @@ class Dialer:
         """Why each target that cannot be reached cannot."""
         return {key: target.problem for key, target in self._targets.items() if target.problem}
 
-    def _try(
-        self, key: str, name: str | None, places: tuple[Address, ...], now: float
-    ) -> Attempt | None:
-        target = self._targets.get(key)
-        if target is None:
-            wait = GRACE_SECONDS if name is not None and name < self._own else 0.0
-            target = self._targets[key] = _Target(now + wait)
-        if target.dialing or target.due > now:
-            return None
+    def _try(self, key: str, name: str | None, places: tuple[Address, ...]) -> Attempt:
+        target = self._targets[key]
         target.dialing = True
         place = places[target.failures % len(places)]
         long = target.failures % 4 == 3

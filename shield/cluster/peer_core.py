@@ -41,6 +41,9 @@ __all__ = ["PeerCore"]
 FATAL = frozenset({"shape", "garbage", "oversize", "second_hello", "no_hello"})
 """After these a stream cannot be trusted any more; anything else costs one message."""
 
+LATE_SECONDS = 0.75
+"""Between two looks at the timers, due each quarter of a second: this node was kept from running."""
+
 CROWD = 16
 """Neighbours above which pings are less frequent."""
 MAX_STRETCH = 1.5
@@ -65,6 +68,7 @@ class PeerCore(Core):
         self.neighbours = Neighbours(identity.name)
         places = [*seeds, *(parse_address(text) for text in settings.seeds)]
         self.dialer = Dialer(identity.name, places)
+        self._looked = now
         self.relayed = 0
         """Parcels handed on between others."""
         super().__init__(
@@ -169,7 +173,10 @@ class PeerCore(Core):
 
     def look_at_timers(self, now: float) -> None:
         """Ping, give up silent links, compare anew with who has not read."""
-        for link, why in self.links.overdue(now):
+        late = now - self._looked > LATE_SECONDS
+        self._looked = now
+        # Who has not run for a while has not read either: others are heard before they are given up.
+        for link, why in () if late else self.links.overdue(now):
             self.errors["silent" if link.state is LinkState.UP else "no_hello"] += 1
             self._end(link, why, now)
         interval = self._ping_interval()

@@ -38,10 +38,10 @@ def routes(own: str, links: Mapping[str, int], records: Mapping[str, Record]) ->
     direct = {name for name, cost in links.items() if cost == least}
     if direct >= records.keys() - {own}:  # as in every mesh without faults: there is no cheaper way
         return {name: Route(name, least, 1) for name in sorted(direct - {own})}
-    neighbours: dict[str, dict[str, int]] = {
-        name: dict(record.links) for name, record in records.items() if name != own
-    }
+    searched = {name: dict(record.links) for name, record in records.items() if name not in direct}
+    searched.pop(own, None)
     found: dict[str, Route] = {}
+    best: dict[str, int] = {}
     queue = [(cost, 1, name, name) for name, cost in links.items()]
     heapq.heapify(queue)
     while queue:
@@ -52,8 +52,10 @@ def routes(own: str, links: Mapping[str, int], records: Mapping[str, Record]) ->
         record = records.get(name)
         if record is None or hops > MAX_HOPS or not record.enabled:
             continue
-        for other, price in neighbours[name].items():
-            if other not in direct and other not in found and name in neighbours.get(other, ()):
+        for other, price in record.links:
+            if other in searched and other not in found and name in searched[other]:
                 step = cost + price + record.relay_cost
-                heapq.heappush(queue, (step, hops + 1, other, first))
+                if other not in best or step < best[other]:
+                    best[other] = step
+                    heapq.heappush(queue, (step, hops + 1, other, first))
     return found

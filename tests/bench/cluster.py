@@ -28,11 +28,12 @@ from tests.bench.cluster_text import as_text
 from tests.bench.idle import idle
 from tests.bench.joining import join
 from tests.bench.latency import latency
+from tests.bench.meshing import mesh
 from tests.bench.partition import partition
 from tests.bench.worker import cores
 
 CARRIERS = ("peer", "nats")
-PARTS = ("latency", "kernel", "bulk", "join", "partition", "idle")
+PARTS = ("latency", "kernel", "bulk", "join", "partition", "idle", "mesh")
 RECEIVERS = (2, 8)
 
 
@@ -79,7 +80,13 @@ def _calls(
         return [lambda count=count: join(loop, count, carrier) for count in options.records]
     if part == "partition":
         return [lambda: partition(loop, 10.0, carrier)]
-    return [lambda count=count: idle(loop, count, 10.0, carrier) for count in (3, 9)]
+    if part == "mesh":
+        if carrier == "nats":
+            return [lambda: {"skipped": "nodes have no connections with each other"}]
+        return [lambda count=count: mesh(loop, count) for count in options.nodes or (64,)]
+    return [
+        lambda count=count: idle(loop, count, 10.0, carrier) for count in options.nodes or (3, 9, 32)
+    ]
 
 
 def _no_nats(part: str) -> str:
@@ -108,6 +115,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
     parser.add_argument("--decisions", type=int, default=100, help="in one round of latency (100)")
     parser.add_argument("--records", type=int, nargs="+", default=[100_000, 1_000_000], help="of a join")
+    parser.add_argument("--nodes", type=int, nargs="+", help="of idle (3 9 32) and mesh (64)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     if unknown := [part for part in options.parts if part not in PARTS]:

@@ -68,7 +68,16 @@ def _partition(one: dict[str, Any]) -> Iterator[Row]:
 
 def _idle(one: dict[str, Any]) -> Iterator[Row]:
     measured = f"{one['cpu_percent']:.2f} %, {one['memory_mb']:.0f} MB"
+    share = f"{one['share_mb']:.0f} MB"
     yield f"idle, each of {one['nodes']} nodes", measured, "", f"{one['bare_memory_mb']:.0f} MB"
+    yield "  its share of memory, without what all have in common", share, "", ""
+
+
+def _mesh(one: dict[str, Any]) -> Iterator[Row]:
+    what = f"full mesh of {one['nodes']} nodes, {one['connections']:,} connections"
+    yield what, f"{one['mesh_seconds']:.1f} s", "", ""
+    spent = f"{one['cpu_seconds']:.1f} s, {one['memory_mb']:.0f} MB"
+    yield f"  after {one['started_seconds']:.0f} s of starts; CPU and memory of each", spent, "", ""
 
 
 ROWS = {
@@ -78,4 +87,5 @@ ROWS = {
     "join": _join,
     "partition": _partition,
     "idle": _idle,
+    "mesh": _mesh,
 }

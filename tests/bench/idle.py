@@ -21,5 +21,6 @@ def idle(loop: str, count: int, seconds: float, carrier: str = "peer") -> dict[s
         "nodes": count,
         "cpu_percent": round(statistics.median(one["percent"] for one in found), 2),
         "memory_mb": round(statistics.median(one["memory"] for one in found), 1),
+        "share_mb": round(statistics.median(one["share"] for one in found), 1),
         "bare_memory_mb": round(bare, 1),
     }

@@ -164,6 +164,10 @@ class Bench:
             now, network = time.monotonic(), Network.host(address(self._place, number))
             self.hub.take_changes(self.hub.unban(network, now, "unban"), now)
 
+    def links(self) -> int:
+        """How many connections work."""
+        return 0 if self.node.clustering.cluster is None else len(self.cluster.core.links.up)
+
     def sent(self) -> int:
         """Octets of all connections that work."""
         return sum(row["bytes_out"] for row in self._connections())
@@ -205,7 +209,7 @@ class Bench:
 
     def commands(self) -> dict[str, Callable[..., Any]]:
         names = (
-            "decide", "equal", "frame", "port", "received", "rest", "sent", "spread", "state",
+            "decide", "equal", "frame", "links", "port", "received", "rest", "sent", "spread", "state",
             "take_back", "times",
         )  # fmt: skip
         return {"usage": usage, **{name: getattr(self, name) for name in names}}

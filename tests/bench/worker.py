@@ -83,12 +83,12 @@ class Workers(list[Worker]):
         return [worker.answer() for worker in self]
 
 
-def until(done: Callable[[], bool], what: str, *, pause: float = 0.05) -> float:
+def until(done: Callable[[], bool], what: str, *, pause: float = 0.05, limit: float = PATIENCE) -> float:
     """Wait until something is so; gives the time of the machine's monotonic clock."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + limit
     while not done():
         if time.monotonic() > deadline:
-            raise RuntimeError(f"not within {PATIENCE:g} s: {what}")
+            raise RuntimeError(f"not within {limit:g} s: {what}")
         time.sleep(pause)
     return time.monotonic()
 
@@ -116,10 +116,14 @@ async def dialogue(commands: Mapping[str, Callable[..., Any]]) -> None:
 
 
 def usage() -> dict[str, float]:
-    """Seconds of a core, and MB of memory: now, and at most until now."""
+    """Seconds of a core, and MB of memory: now, at most until now, and the share of this process (what
+    several processes have in common is divided by their number)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     sizes = {line.split()[0]: int(line.split()[1]) / 1024 for line in lines if line.startswith("Vm")}
-    return {"cpu": time.process_time(), "memory": sizes["VmRSS:"], "peak": sizes["VmHWM:"]}
+    shares = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    share = next(int(line.split()[1]) / 1024 for line in shares if line.startswith("Pss:"))
+    memory = {"memory": sizes["VmRSS:"], "peak": sizes["VmHWM:"], "share": share}
+    return {"cpu": time.process_time(), **memory}
 
 
 def cores() -> int:

@@ -440,6 +440,19 @@ def test_a_dead_member_can_be_removed_and_comes_back() -> None:
     net.settle()
 
 
+def test_who_was_kept_from_running_hears_others_before_it_gives_them_up() -> None:
+    """A machine that is too busy, or stopped and resumed: the silence was our own."""
+    net = FakeNet("a", "b")
+    net.settle()
+    net["a"].frozen = True
+    net.run(2.9)
+    core, link = net["a"].core, net["a"].core.links.up["b"]
+    core.handle_timer(net.now + 2.0)
+    assert core.links.up["b"] is link
+    core.handle_timer(net.now + 2.25)
+    assert "b" not in core.links.up, "it has had its time"
+
+
 def test_in_a_full_mesh_nobody_repeats_what_a_node_says_itself() -> None:
     """Each hears of a change once, from its subject; whom that cannot reach hears it from others."""
     net = FakeNet("a", "b", "c", "d")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shield.cluster.dialer import GRACE_SECONDS, SLOW_AFTER, SLOW_SECONDS, Dialer
+from shield.cluster.dialer import GRACE_SECONDS, MAX_DIALING, SLOW_AFTER, SLOW_SECONDS, Dialer
 from shield.cluster.member import ENABLED, Member, MemberState, Record
 from shield.cluster.messages import MemberNews
 from tests.cluster.fakenet import identity
@@ -75,3 +75,21 @@ def test_a_member_long_gone_is_dialed_seldom() -> None:
         now += 1
     assert dialer.due({"b": member("b")}, (), now) == []
     assert dialer.due({"b": member("b")}, (), now + SLOW_SECONDS)
+
+
+def test_only_some_are_dialed_at_once_and_everybody_has_a_turn() -> None:
+    """Of many that do not answer each is tried before one is tried again; nodes begin with others."""
+    dialer = Dialer("n50", [])
+    members = {f"n{number:02}": member(f"n{number:02}") for number in range(100) if number != 50}
+    first = dialer.due(members, (), 0.0)
+    assert [attempt.key for attempt in first] == [f"n{number}" for number in range(51, 51 + MAX_DIALING)]
+    assert dialer.due(members, (), 0.5) == []
+    tried, now = [attempt.key for attempt in first], 1.0
+    under_way = first
+    while len(tried) < 99:
+        for attempt in under_way:
+            dialer.ended(attempt, None, "no answer", now)
+        under_way = dialer.due(members, (), now)
+        tried += [attempt.key for attempt in under_way]
+        now += 1.0
+    assert len(set(tried)) >= 99 - MAX_DIALING
