@@ -33,6 +33,8 @@ MAX_MEMBERS = 1024
 
 GATHER_SECONDS = 0.5
 """Between two records of this node that say only of more connections."""
+GATHER_FROM = 8
+"""Connections from which on they are gathered: in a small cluster there is nothing to gain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +105,15 @@ class Membership:
     def advertise(self, now: float) -> MemberNews | None:
         """Our record signed anew, if what it says has changed since the last call.
 
-        When it says of one more connection and nothing else, it waits for GATHER_SECONDS after the last:
-        where many nodes start, each has many connections that come up one after the other, and everybody
+        When it says of one more of many connections and nothing else, it waits for GATHER_SECONDS after
+        the last: where many nodes start, each has many that come up one after the other, and everybody
         must hear of them.
         """
         fresh, said = self._record(now), self.record
         if fresh[3:] == said[3:] and fresh[1] == said[1]:
             return None
-        if now - self._said_at < GATHER_SECONDS and _more_links(said, fresh):
+        many = len(said.links) >= GATHER_FROM
+        if many and now - self._said_at < GATHER_SECONDS and _more_links(said, fresh):
             return None  # the next tick asks again
         self._said_at = now
         self.news = self._sign(now)

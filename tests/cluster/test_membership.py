@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shield.cluster.member import TRANSITIONS, Happening, MemberState, Record
-from shield.cluster.membership import Membership
+from shield.cluster.membership import GATHER_FROM, Membership
 from shield.cluster.messages import MemberNews
 from shield.cluster.peer_neighbours import Neighbours
 from shield.errors import RemoteError
@@ -149,17 +149,18 @@ def test_a_member_that_talks_and_talks_is_not_heard_for_a_while() -> None:
 
 
 def test_connections_that_come_up_one_after_the_other_are_told_together() -> None:
-    """The first at once, more of them half a second later in one record; a lost one at once."""
+    """The first ones at once, more of them half a second later in one record; a lost one at once."""
     a = membership("a")
-    for other in ("b", "c", "d"):
+    others = [f"n{number}" for number in range(GATHER_FROM + 2)]
+    for other in others:
         told(a, membership(other))
-    neighbours(a).up("b", 1.0)
-    assert a.advertise(1.0) is not None
-    neighbours(a).up("c", 1.1)
-    assert a.advertise(1.1) is None
-    neighbours(a).up("d", 1.2)
-    assert a.advertise(1.3) is None
+    for other in others[:-2]:
+        neighbours(a).up(other, 1.0)
+        assert a.advertise(1.0) is not None
+    for other in others[-2:]:
+        neighbours(a).up(other, 1.1)
+        assert a.advertise(1.1) is None
     assert a.advertise(1.5) is not None
-    assert [name for name, _ in a.record.links] == ["b", "c", "d"]
-    neighbours(a).down("c")
+    assert [name for name, _ in a.record.links] == sorted(others)
+    neighbours(a).down(others[0])
     assert a.advertise(1.6) is not None
