@@ -9,22 +9,41 @@ from shield import cluster_report
 from shield.blocklist.shared_held import drop, release
 from shield.cluster.tag_plan import check_tag
 from shield.cluster.tokens import DEFAULT_VALID
-from shield.clustering import Clustering
+from shield.cluster_report import Part
 from shield.control.commands import Actor
 from shield.errors import InputError
+from shield.sides import Sides
 
-__all__ = ["ClusterOrders"]
+__all__ = ["ClusterOrders", "cluster_commands"]
 
 ASK_SECONDS = 2.0
 """How long ``ask`` waits when it is not told."""
 
 Arguments = dict[str, Any]
+Handler = Callable[[Arguments, Actor], Any]
+
+
+def cluster_commands(main: Part, sides: Sides, clock: Callable[[], float]) -> dict[str, Handler]:
+    """The commands of all clusters: argument ``cluster`` says which further one is meant."""
+    orders = ClusterOrders(main, clock).commands
+    further = {label: ClusterOrders(side, clock).commands for label, side in sides.all.items()}
+
+    def choose(name: str) -> Handler:
+        def run(arguments: Arguments, actor: Actor) -> Any:
+            label = arguments.pop("cluster", "")
+            chosen = orders if not label else further[sides[label].label]
+            return chosen[name](arguments, actor)
+
+        return run
+
+    listed: Handler = lambda _arguments, _actor: sides.as_json(clock())  # noqa: E731
+    return {name: choose(name) for name in orders} | {"cluster.list": listed}
 
 
 class ClusterOrders:
     """Arguments have been checked against the table of commands."""
 
-    def __init__(self, clustering: Clustering, clock: Callable[[], float]) -> None:
+    def __init__(self, clustering: Part, clock: Callable[[], float]) -> None:
         self._clustering = clustering
         self._now = clock
         self.commands: dict[str, Callable[[Arguments, Actor], Any]] = {

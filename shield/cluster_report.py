@@ -10,16 +10,22 @@ from shield.cluster.capability import SyncWord
 from shield.cluster.cluster import Cluster
 from shield.cluster.member import Member, MemberState
 from shield.clustering import Clustering
+from shield.sides import Side
 
 __all__ = ["capabilities", "members", "status", "topology"]
 
 
-def status(clustering: Clustering, now: float) -> dict[str, Any]:
+Part = Clustering | Side
+"""A node's part in its main cluster, or in a further one."""
+
+
+def status(clustering: Part, now: float) -> dict[str, Any]:
     """The state in short."""
     cluster = clustering.cluster
     sharing = sharing_json(clustering.sharing)
     if cluster is None:
-        return {"joined": False, "node": clustering.sharing.node, "sharing": sharing}
+        node = clustering.sharing.node if isinstance(clustering, Clustering) else clustering.label
+        return {"joined": False, "node": node, "sharing": sharing, "warnings": clustering.warnings()}
     core = cluster.core
     states = [member.state for member in core.membership.members.values()]
     return {
@@ -45,7 +51,7 @@ def status(clustering: Clustering, now: float) -> dict[str, Any]:
     }
 
 
-def members(clustering: Clustering, now: float) -> list[dict[str, Any]]:
+def members(clustering: Part, now: float) -> list[dict[str, Any]]:
     """One row for each member, this node first."""
     cluster = clustering.joined()
     membership = cluster.core.membership
@@ -65,7 +71,7 @@ def members(clustering: Clustering, now: float) -> list[dict[str, Any]]:
     return [own, *(_member(clustering, cluster, member, now) for member in others)]
 
 
-def topology(clustering: Clustering, now: float) -> dict[str, Any]:
+def topology(clustering: Part, now: float) -> dict[str, Any]:
     """Who says to be connected to whom, and by which way messages of this node travel."""
     cluster = clustering.joined()
     membership = cluster.core.membership
@@ -90,7 +96,7 @@ def topology(clustering: Clustering, now: float) -> dict[str, Any]:
     }
 
 
-def capabilities(clustering: Clustering, now: float) -> list[dict[str, Any]]:
+def capabilities(clustering: Part, now: float) -> list[dict[str, Any]]:
     """What features take part, and what they have sent."""
     cluster = clustering.joined()
     states = {row["name"]: row for row in cluster.switchboard.rows(now, cluster.name)}
@@ -106,7 +112,7 @@ def _state_text(row: dict[str, Any]) -> str:
     return f"{row['state']} {row['percent']} %" if fetching else str(row["state"])
 
 
-def _member(clustering: Clustering, cluster: Cluster, member: Member, now: float) -> dict[str, Any]:
+def _member(clustering: Part, cluster: Cluster, member: Member, now: float) -> dict[str, Any]:
     core = cluster.core
     link, route = cluster.carrier.connection(member.name, now), core.membership.routes.get(member.name)
     direct = "NATS" if cluster.settings.carrier == "nats" else "direct"
@@ -132,15 +138,15 @@ def _member(clustering: Clustering, cluster: Cluster, member: Member, now: float
     }
 
 
-def _shared(clustering: Clustering, name: str) -> dict[str, int]:
+def _shared(clustering: Part, name: str) -> dict[str, int]:
     """What a node gave the others, as far as it counts here."""
-    owners = clustering.sharing.owners
+    owners, name = clustering.sharing.owners, clustering.source(name)
     return {
         "bans": owners.hosts[name] + owners.networks[name],
         "saved_detections": owners.saved[name],
     }
 
 
-def _sync(clustering: Clustering, now: float) -> dict[str, Any]:
-    sync = clustering.sharing.sync
+def _sync(clustering: Part, now: float) -> dict[str, Any]:
+    sync = clustering.sync
     return {} if sync is None else sync.status(now)

@@ -19,6 +19,7 @@ from shield.cluster.events import Event
 from shield.cluster.identity_files import Directory
 from shield.cluster.replicated import ReplicatedMap
 from shield.cluster.settings import ClusterSettings
+from shield.cluster.sync import Sync
 from shield.conversation import Conversation
 from shield.detect.alert import Alert
 from shield.detect.pool import Pool
@@ -137,6 +138,10 @@ class Clustering:
 
     def __post_init__(self) -> None:
         self.conversation = Conversation()
+        self.expelled: Callable[[str, str], None] = lambda _node, _cluster: None
+        """Called with each node that was put out, and the name of the cluster."""
+        self.further_warnings: Callable[[], list[str]] = list
+        """Those of further clusters."""
         self._starting = False
         self._second = self._lines = 0
         """The present second of the log, and events in it."""
@@ -171,7 +176,7 @@ class Clustering:
             self._starting = False
 
     async def _start(self) -> dict[str, Any]:
-        cluster = Cluster(None, self.settings, addresses=self._reachable_at(), software=self.software)
+        cluster = self.make_cluster(self.settings)
         if cluster.name != self.sharing.node:
             self.problem = f"restart `shield run`: until now this node is {self.sharing.node}"
             return {"restart": self.problem}
@@ -201,6 +206,19 @@ class Clustering:
         self.hub.ask_origin = self._ask_origin
         _log.info("cluster %s: this node is %s", cluster.core.identity.cluster, cluster.name)
         return {"cluster": cluster.core.identity.cluster, "node": cluster.name}
+
+    def make_cluster(self, settings: ClusterSettings) -> Cluster:
+        """Make this node a member; raises ConfigError or SystemFailure."""
+        return Cluster(None, settings, addresses=self._reachable_at(), software=self.software)
+
+    @property
+    def sync(self) -> Sync | None:
+        """What keeps the map of the blocklist equal."""
+        return self.sharing.sync
+
+    def source(self, node: str) -> str:
+        """What decisions of a member are known by here."""
+        return node
 
     async def close(self, *, leave: bool = True) -> None:
         """End all connections; with ``leave`` the others take it for a goodbye."""
@@ -241,16 +259,11 @@ class Clustering:
 
     def warnings(self) -> list[str]:
         """What an operator should know, one line each."""
-        if self.cluster is None:
-            return [f"cluster: this node takes no part: {self.problem}"] if self.problem else []
-        core, found = self.cluster.core, []
-        if self.cluster.steward.problem:
-            found.append(f"cluster: the certificate cannot be renewed: {self.cluster.steward.problem}")
-        if core.membership.renamed > 2:
-            found.append(f"cluster: another node seems to use the name {core.name}")
-        for name, problem in self.cluster.carrier.problems().items():
-            found.append(f"cluster: {name} cannot be reached: {problem}")
-        return found + self.cluster.tags.warnings()
+        if self.cluster is not None:
+            own = self.cluster.warnings()
+        else:
+            own = [f"cluster: this node takes no part: {self.problem}"] if self.problem else []
+        return own + self.further_warnings()
 
     def _expelled(self, cluster: Cluster, name: str, now: float) -> None:
         """A node was put out: nothing that it said counts any more."""
@@ -258,6 +271,7 @@ class Clustering:
         cluster.tags.forget(name, now)
         for feature in self.features:
             feature.forget(name, now)
+        self.expelled(name, cluster.core.identity.cluster)
 
     async def _ask_origin(self, origin: str, body: Any) -> Any:
         if self.cluster is None:
@@ -268,6 +282,10 @@ class Clustering:
         return answers.replies.get(origin)
 
     def _follow(self, event: Event) -> None:
+        self.tell(event, "")
+
+    def tell(self, event: Event, label: str) -> None:
+        """Log and publish what happened in the main cluster, or in a further one."""
         second = int(self.clock())
         if second != self._second:
             if self._lines > LOG_LINES:
@@ -276,9 +294,11 @@ class Clustering:
         self._lines += 1
         if self._lines <= LOG_LINES:
             level = logging.WARNING if event.kind in WARNINGS else logging.INFO
-            _log.log(level, "cluster: %s %s: %s", event.kind, event.node, event.text)
+            where = f"cluster {label}" if label else "cluster"
+            _log.log(level, "%s: %s %s: %s", where, event.kind, event.node, event.text)
         if self.hub.watchers:
-            self.hub.watchers.publish({"event": "cluster", **event.as_json()})
+            of = {"cluster": label} if label else {}
+            self.hub.watchers.publish({"event": "cluster", **of, **event.as_json()})
 
     def _reachable_at(self) -> list[str]:
         """Addresses of this machine that others can use: neither loopback nor link-local."""

@@ -16,6 +16,7 @@ import socket
 import tomllib
 import types
 import typing
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum, StrEnum
@@ -31,6 +32,7 @@ from shield.blocklist.sharing_settings import SharingSettings
 from shield.capture.settings import CaptureSettings
 from shield.cdr.settings import CdrSettings
 from shield.cluster.settings import ClusterSettings
+from shield.cluster.side_settings import SideSettings
 from shield.control.remote import RemoteSettings
 from shield.control.settings import ControlSettings
 from shield.detect.settings import DetectSettings, EvidenceSettings
@@ -49,6 +51,9 @@ FILE_BYTES = 1 << 20
 
 RESERVED_NAMES = frozenset({"builtin", "cli", "config", "import"})
 """Origins of decisions and allowlist entries that are no node."""
+
+NAMED: Mapping[str, type] = {"clusters": SideSettings}
+"""Tables of which there are as many as an operator names: ``[clusters.NAME]``."""
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 
@@ -92,6 +97,7 @@ class Settings:
     allowlist: AllowlistSettings = field(default_factory=AllowlistSettings)
     journal: JournalSettings = field(default_factory=JournalSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
+    clusters: tuple[SideSettings, ...] = ()
     sharing: SharingSettings = field(default_factory=SharingSettings)
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     location: LocationSettings = field(default_factory=LocationSettings)
@@ -133,7 +139,7 @@ def load(path: str | Path | None = None) -> Settings:
     Raises ConfigError with one line for every mistake in any of the files.
     """
     problems: list[str] = []
-    values: dict[str, dict[str, Any]] = {name: {} for name in section_types()}
+    values: dict[str, dict[str, Any]] = defaultdict(dict)
     origin: dict[str, Path] = {}
     for file in files(path):
         document = _read(file, problems)
@@ -177,6 +183,9 @@ def _checked(
     """Give (table, key, value) of everything in a document that is right so far."""
     sections = section_types()
     for name, table in document.items():
+        if name in NAMED and isinstance(table, dict):
+            yield from _named(name, table, where, problems)
+            continue
         if name not in sections:
             kind = "table" if isinstance(table, dict) else "key"
             problems.append(f"{where}: unknown {kind} {name!r}{_meant(name, sections)}")
@@ -184,18 +193,35 @@ def _checked(
         if not isinstance(table, dict):
             problems.append(f"{where}: {name}: must be a table, written [{name}]")
             continue
-        hints = field_types(sections[name])
-        for key, value in table.items():
-            if f"{name}.{key}" in sections:
-                yield from _checked({f"{name}.{key}": value}, where, problems)
-                continue
-            if key not in hints:
-                problems.append(f"{where}: {name}.{key}: unknown key{_meant(key, hints)}")
-                continue
-            try:
-                yield name, key, convert(value, hints[key])
-            except InputError as error:
-                problems.append(f"{where}: {name}.{key}: {error}")
+        inner = {key: value for key, value in table.items() if f"{name}.{key}" in sections}
+        yield from _checked({f"{name}.{key}": value for key, value in inner.items()}, where, problems)
+        rest = {key: value for key, value in table.items() if key not in inner}
+        yield from _keys(name, rest, sections[name], where, problems)
+
+
+def _named(
+    name: str, tables: Mapping[str, Any], where: str, problems: list[str]
+) -> Iterator[tuple[str, str, Any]]:
+    for label, table in tables.items():
+        if isinstance(table, dict) and _NAME.fullmatch(label):
+            yield f"{name}.{label}", "label", label
+            yield from _keys(f"{name}.{label}", table, NAMED[name], where, problems)
+        else:
+            problems.append(f"{where}: {name}.{label}: must be a table, written [{name}.NAME]")
+
+
+def _keys(
+    name: str, table: Mapping[str, Any], section: type, where: str, problems: list[str]
+) -> Iterator[tuple[str, str, Any]]:
+    hints = field_types(section)
+    for key, value in table.items():
+        if key not in hints:
+            problems.append(f"{where}: {name}.{key}: unknown key{_meant(key, hints)}")
+            continue
+        try:
+            yield name, key, convert(value, hints[key])
+        except InputError as error:
+            problems.append(f"{where}: {name}.{key}: {error}")
 
 
 def _build(
@@ -203,8 +229,10 @@ def _build(
 ) -> dict[str, Any]:
     """Make each section; what its own check complains of gets the file of its key in front."""
     built: dict[str, Any] = {}
+    named = {name: name.partition(".")[0] for name in values if name.partition(".")[0] in NAMED}
+    tables = section_types() | {name: NAMED[kind] for name, kind in named.items()}
     # Tables within tables first, for the table that holds them.
-    for name, kind in sorted(section_types().items(), key=lambda item: "." not in item[0]):
+    for name, kind in sorted(tables.items(), key=lambda item: "." not in item[0]):
         inner = {
             key.rpartition(".")[2]: built.pop(key) for key in [*built] if key.startswith(f"{name}.")
         }
@@ -215,6 +243,8 @@ def _build(
                 line = problem if problem.startswith(f"{name}.") else f"{name}: {problem}"
                 key = re.match(r"[\w.]+", line)
                 problems.append(f"{origin.get(key[0] if key else '', main)}: {line}")
+    for many in NAMED:
+        built[many] = tuple(built.pop(name) for name in named if named[name] == many and name in built)
     return built
 
 
@@ -226,6 +256,8 @@ def section_types() -> dict[str, type]:
     """
     found: dict[str, type] = {}
     for name, kind in typing.get_type_hints(Settings).items():
+        if name in NAMED:
+            continue
         found[name] = kind
         inner = typing.get_type_hints(kind)
         found |= {f"{name}.{key}": inner[key] for key in inner if is_dataclass(inner[key])}
@@ -239,7 +271,7 @@ def field_types(section: type) -> dict[str, Any]:
     return {
         part.name: hints[part.name]
         for part in fields(section)
-        if part.init and not is_dataclass(hints[part.name])
+        if part.metadata.get("key", True) and part.init and not is_dataclass(hints[part.name])
     }
 
 

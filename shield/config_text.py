@@ -17,7 +17,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from shield.config import Settings, describe, field_types, section_types
+from shield.config import NAMED, Settings, describe, field_types, section_types
 from shield.durations import format_duration, parse_duration
 
 __all__ = ["example", "reference", "show"]
@@ -66,13 +66,17 @@ def example() -> str:
         for key in keys(section):
             lines += ["", *_comment(key.text), f"#{key.name} = {_default(key)}"]
         parts.append("\n".join(lines) + "\n")
+    for name, section in NAMED.items():
+        lines = _comment(f"Further tables [{name}.NAME], described in docs/configuration.md: ")
+        parts.append("\n".join([*lines, *_comment(_summary(section))]) + "\n")
     return "\n".join(parts)
 
 
 def reference() -> str:
     """``docs/configuration.md``: one table for each section."""
     parts = [_REFERENCE]
-    for name, section in section_types().items():
+    named = {f"{name}.NAME": section for name, section in NAMED.items()}
+    for name, section in (section_types() | named).items():
         lines = [f"## [{name}]", "", _summary(section), "", "| key | takes | default | meaning |"]
         lines.append("| --- | --- | --- | --- |")
         for key in keys(section):
@@ -85,8 +89,10 @@ def reference() -> str:
 def show(settings: Settings) -> str:
     """All settings in force as TOML that load() reads back to the same settings."""
     parts = []
-    for name, section in section_types().items():
-        values = attrgetter(name)(settings)
+    found = {name: (section, attrgetter(name)(settings)) for name, section in section_types().items()}
+    for name, section in NAMED.items():
+        found |= {f"{name}.{one.label}": (section, one) for one in getattr(settings, name)}
+    for name, (section, values) in found.items():
         lines = [f"[{name}]"]
         for key in field_types(section):
             value = getattr(values, key)

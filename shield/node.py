@@ -22,7 +22,7 @@ from shield.blocklist.blocklist import Blocklist
 from shield.blocklist.journal import Journal
 from shield.capture.addresses import own_addresses
 from shield.capture.live import LiveSource
-from shield.cluster_orders import ClusterOrders
+from shield.cluster_orders import cluster_commands
 from shield.clustering import Clustering, make_pooling, make_sharing, own_seal
 from shield.config import Mode, Settings
 from shield.control.server import ControlServer
@@ -38,6 +38,7 @@ from shield.lab import replay_into
 from shield.net import Network
 from shield.pipeline import Pipeline
 from shield.reload import apply, leave_firewall, plan
+from shield.sides import Sides
 
 __all__ = ["Node", "run_node"]
 
@@ -137,6 +138,7 @@ class Node:
             settings.cluster, self.hub, sharing, software(), own_addresses, _now,
             pooling=make_pooling(settings.evidence, pipeline, time.time), features=self.features.all,
         )  # fmt: skip
+        self.sides = Sides(settings.clusters, self.clustering)
         self.health = Health(settings, self.hub, self.source, now, self.clustering, self.features)
         self.dispatcher = NodeDispatcher(
             self.hub,
@@ -147,18 +149,16 @@ class Node:
             default_duration=settings.control.ban_time,
             more={
                 "inject": lambda arguments, _who: replay_into(self.hub, arguments["path"]),
-                **ClusterOrders(self.clustering, _now).commands,
+                **cluster_commands(self.clustering, self.sides, _now),
                 **self.features.commands,
             },
         )
         self.features.remote.execute = self.dispatcher.handle
         self.control = ControlServer(settings.control, self.dispatcher)
         self.health.control = self.control.stats
-        _log.info(
-            "%s: mode %s, %d rules, %d bans restored, listening on %s",
-            seal.name, settings.node.mode.value, len(rules), restored,
-            ", ".join(self.source.interfaces),
-        )  # fmt: skip
+        where = ", ".join(self.source.interfaces)
+        text = "%s: mode %s, %d rules, %d bans restored, listening on %s"
+        _log.info(text, seal.name, settings.node.mode.value, len(rules), restored, where)
 
     async def run(self) -> None:
         """Run until told to stop. The journal is complete then, and the kernel's sets stay."""
@@ -178,6 +178,7 @@ class Node:
                 await self.control.close()
                 await self.features.close()
                 try:
+                    await self.sides.close()
                     await self.clustering.close()
                 finally:
                     while self.hub.save(_now(), time.time()):
@@ -193,9 +194,7 @@ class Node:
             self.hub.feed.adopt(self.hub.pipeline.blocklist.decisions(now), now)
 
     async def _run_tasks(self) -> None:
-        jobs = [
-            self._take_part(), self._tick(), self._save(), self._resolve(), self._firewall()
-        ]  # fmt: skip
+        jobs = [self._take_part(), self._tick(), self._save(), self._resolve(), self._firewall()]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]
             notify("READY=1")
@@ -206,7 +205,8 @@ class Node:
 
     async def _take_part(self) -> None:
         """Join the cluster; once that is done, who leaves it wants to be out."""
-        while not await self.clustering.take_part():  # noqa: ASYNC110 - nobody tells that a port is free
+        parts = (self.clustering, self.sides)
+        while not all([await part.take_part() for part in parts]):  # noqa: ASYNC110 - ports get free
             await asyncio.sleep(CLUSTER_SECONDS)
 
     # --- what happens when ------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from shield.blocklist.allowlist import Allowlist
-from shield.config import Mode, Settings
+from shield.config import NAMED, Mode, Settings
 from shield.detect.rule import Rule
 from shield.errors import SystemFailure
 from shield.health import Health
@@ -56,6 +56,10 @@ def plan(old: Settings, fresh: Settings) -> Reload:
     waiting: list[str] = []
     for part in fields(fresh):
         before, after = getattr(old, part.name), getattr(fresh, part.name)
+        if part.name in NAMED:
+            tables[part.name] = before
+            waiting += [part.name] if before != after else []
+            continue
         keys = [key.name for key in fields(after)]
         fixed = FIXED.get(part.name, frozenset(keys))
         if part.name == "firewall" and old.node.mode is Mode.OBSERVE:

@@ -14,7 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shield import config
-from shield.config import Mode, NodeSettings, Settings, convert, describe, field_types, files, load
+from shield.config import (
+    NAMED,
+    Mode,
+    NodeSettings,
+    Settings,
+    convert,
+    describe,
+    field_types,
+    files,
+    load,
+)
 from shield.errors import ConfigError, InputError
 
 
@@ -222,6 +232,9 @@ def test_every_section_is_frozen_and_has_defaults() -> None:
     """Settings are values: two made alike are equal, and none can change under a running part."""
     assert Settings() == Settings()
     for part in fields(Settings):
+        if part.name in NAMED:
+            assert NAMED[part.name].__dataclass_params__.frozen  # type: ignore[attr-defined]
+            continue
         assert getattr(Settings(), part.name).__dataclass_params__.frozen
 
 
@@ -276,3 +289,41 @@ def test_limits_are_about_the_sip_ports_unless_others_are_named(tmp_path: Path) 
     file.write_text(f"[capture]\nports = {list(range(5060, 5080))}\n")
     with pytest.raises(ConfigError, match=r"firewall\.limit_ports: at most 15 ports"):
         load(file)
+
+
+def test_tables_that_an_operator_names(file: Path, tmp_path: Path) -> None:
+    """Each ``[clusters.NAME]`` is one further cluster; drop-ins replace single keys of it."""
+    file.write_text(
+        '[clusters.b]\ndirectory = "/b"\nlisten = "127.0.0.1:1"\n[clusters.c]\ndirectory = "/c"\n'
+    )
+    dropin = file.with_suffix(".d")
+    dropin.mkdir()
+    (dropin / "x.toml").write_text('[clusters.b]\nbridge = ["blocklist"]\n')
+    b, c = load(file).clusters
+    assert (b.label, b.directory, b.listen, b.bridge) == ("b", "/b", "127.0.0.1:1", ("blocklist",))
+    assert (c.label, c.directory, c.bridge) == ("c", "/c", ())
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[clusters.b]", "clusters.b.directory: must be given"),
+        ('[clusters.b]\ndirectory = "/b"\nlisten = "x y"', "clusters.b.listen: not a host"),
+        (
+            '[clusters.b]\ndirectory = "/b"\nbridge = ["tags"]',
+            "clusters.b.bridge: 'tags' cannot be carried",
+        ),
+        ('[clusters.b]\ndirectory = "/b"\nbridge_takeover = 0', "clusters.b.bridge_takeover: must be"),
+        ('[clusters.b]\ndirectory = "/b"\nbridge_priority = -1', "clusters.b.bridge_priority: must be"),
+        ('[clusters.b]\nlabel = "x"', "clusters.b.label: unknown key"),
+        ("[clusters]\nb = 1", "clusters.b: must be a table"),
+        ("clusters = 1", "clusters"),
+    ],
+)
+def test_mistakes_in_named_tables(file: Path, text: str, problem: str) -> None:
+    """With file, table and key."""
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert problem in str(caught.value)
+    assert str(file) in str(caught.value)

@@ -73,6 +73,7 @@ TESTED_BY = {
     "shield/explain.py": "tests/test_pipeline.py",
     "shield/blocklist/alert_exchange.py": "tests/blocklist/test_sharing.py",
     "shield/blocklist/admission.py": "tests/blocklist/test_sharing.py",
+    "shield/blocklist/mirror.py": "tests/test_sides.py",
     "shield/blocklist/shared_allow.py": "tests/blocklist/test_sharing.py",
     "shield/blocklist/shared_bans.py": "tests/blocklist/test_sharing.py",
     "shield/blocklist/shared_store.py": "tests/blocklist/test_sharing.py",

@@ -24,6 +24,7 @@ from shield.blocklist.shared_record import (
     ban_key,
     banned_network,
     read_ban,
+    source_of,
     vote_key,
     voter,
 )
@@ -37,6 +38,9 @@ from shield.net import Network
 from shield.sip.servers import Servers
 
 __all__ = ["Admission"]
+
+MAX_SOURCES = 256
+"""Nodes of other clusters whose bans one bridge may carry: each has a budget."""
 
 Said = tuple[bytes, Entry]
 
@@ -65,6 +69,8 @@ class Admission:
         self._protected = Protected(settings, allowlist, servers)
         self._budget = budget
         self._aside = aside
+        self._carried: dict[str, set[str]] = {}
+        """By bridge: in whose names it has carried bans."""
         self._votes: dict[Network, set[str]] = {}
         """Who voted, of networks with votes; empty while every node works without a quorum."""
         self.unproven = Unproven(
@@ -164,7 +170,7 @@ class Admission:
             for network in [host, *covering]:
                 decision = self._blocklist.get(network, now)
                 for key, entry in self.all_said(network, now):
-                    if decision and decision.origin == entry.origin != self._node:
+                    if decision and decision.origin == source_of(key, entry) != self._node:
                         changes += self._blocklist.remove(network, now, "a node of the cluster")
                         self._aside.put(key, entry.origin, Why.MEMBER)
         return changes
@@ -203,7 +209,7 @@ class Admission:
             changes += self._removed(network, entry, now)
             return network
         enough = len({one.origin for _, one in said}) >= self._settings.quorum
-        own = [one for one in said if one[1].origin == self._node]
+        own = [one for one in said if source_of(*one) == self._node]
         for key, one in said:
             if enough:
                 self._aside.pop(key)
@@ -241,10 +247,11 @@ class Admission:
         except RemoteError:
             self._aside.put(key, origin, Why.UNREADABLE)
             return
-        if origin != self._node:
+        source = decision.origin
+        if source != self._node:
             proven = decision.proof is Proof.PROVEN
             why = self._protected.refuses(network) if proven else Why.UNPROVEN
-            if why is None and not (free or self._budget.take(origin, network, now)):
+            if why is None and not (free or self._pays(origin, source, network, now)):
                 why = Why.HELD
         if why is None:
             try:
@@ -257,6 +264,17 @@ class Admission:
                     covered = self._allowlist.covers_network(network) is not None
                     why = Why.ALLOWLISTED if covered else Why.FULL
         if why is not None:
-            self._aside.put(key, origin, why)
+            self._aside.put(key, source if origin == self._node else origin, why)
         elif self._aside.marks:
             self._aside.pop(key)
+
+    def _pays(self, origin: str, source: str, network: Network, now: float) -> bool:
+        """Whether the budget allows it: of a carried ban that of its source and that of the bridge."""
+        if source != origin:
+            sources = self._carried.setdefault(origin, set())
+            if source not in sources and len(sources) >= MAX_SOURCES:
+                return False
+            sources.add(source)
+            if origin != self._node and not self._budget.take(origin, network, now):
+                return False
+        return self._budget.take(source, network, now)

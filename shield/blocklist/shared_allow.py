@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from shield.blocklist.allowlist import AllowEntry, Allowlist
 from shield.blocklist.aside import Aside, Why
-from shield.blocklist.shared_record import allow_key, allow_value, allowed_text, read_allow
+from shield.blocklist.shared_record import allow_key, allow_value, allowed_text, read_allow, source_of
 from shield.blocklist.sharing_settings import SharingSettings
 from shield.cluster.entry import Entry
 from shield.cluster.replicated import ReplicatedMap
@@ -60,7 +60,7 @@ class SharedAllow:
             self._aside.put(key, entry.origin, why)
 
     def _refuses(self, text: str, entry: Entry, known: AllowEntry | None) -> Why | None:
-        settings, origin = self._settings, entry.origin
+        settings, origin = self._settings, source_of(allow_key(text), entry)
         if origin == self._records.node:
             return None
         if not settings.share_allow:
@@ -79,7 +79,8 @@ class SharedAllow:
 
     def _add(self, text: str, entry: Entry, now: float) -> None:
         said = read_allow(entry.value or b"")
-        origin = "cli" if entry.origin == self._records.node else entry.origin
+        source = source_of(allow_key(text), entry)
+        origin = "cli" if source == self._records.node else source
         left = None if said.endless else entry.until - now
         made = self._allowlist.add(
             text, now, reason=said.reason, origin=origin, duration=left, wall=said.time

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from shield.blocklist.allowlist import MAX_REASON
 from shield.blocklist.decision import BAN as BAN_TYPE
 from shield.blocklist.decision import LIMIT, Decision, read_ports
+from shield.cluster.entry import Entry
+from shield.cluster.names import is_name
 from shield.detect.alert import Proof
 from shield.errors import InputError, RemoteError
 from shield.net import Network
@@ -25,6 +27,7 @@ __all__ = [
     "UNPROVEN",
     "VOTE",
     "AllowValue",
+    "Passport",
     "UnprovenValue",
     "allow_key",
     "allow_value",
@@ -33,20 +36,24 @@ __all__ = [
     "ban_value",
     "banned_network",
     "end_of",
+    "passport_of",
     "read_allow",
     "read_ban",
     "read_unproven",
+    "source_of",
     "unproven_key",
     "unproven_value",
     "vote_key",
     "voter",
+    "with_passport",
+    "without_passport",
 ]
 
 BAN, VOTE, UNPROVEN, ALLOW = b"b"[0], b"v"[0], b"u"[0], b"a"[0]
 BANS = frozenset({BAN, VOTE, UNPROVEN})
 
-MAX_VALUE = 1024
-"""Octets of a value: texts of a decision have under 700."""
+MAX_VALUE = 1536
+"""Octets of a value: texts of a decision have under 700, where it comes from under 500."""
 MAX_SCENARIO = 64
 MAX_ID = 160
 """Characters: name of the node (64) and two numbers."""
@@ -57,7 +64,13 @@ MAX_PORTS_TEXT = 64
 MAX_ALLOWED = 255
 """Octets of what is allowed: a DNS name has 253."""
 
+MAX_VISITED = 4
+"""Clusters that a record may go through."""
+
 _PROVEN = 1
+_BAN_FIELDS, _ALLOW_FIELDS = 7, 3
+_FIELDS = {BAN: _BAN_FIELDS, UNPROVEN: _BAN_FIELDS, ALLOW: _ALLOW_FIELDS}
+"""Least fields of values that bridges carry; a passport is an array behind all others."""
 
 
 class AllowValue(NamedTuple):
@@ -199,7 +212,9 @@ def _limited(decision: Decision, fields: Any) -> Decision:
 
 def _decision(network: Network, value: bytes, origin: str, until: float) -> tuple[Decision, int]:
     """Read a value; its number is given by itself too, for it means what the kind of record says."""
-    fields = _fields(value, 7)
+    fields, passport = _split(_fields(value, _BAN_FIELDS), _BAN_FIELDS)
+    if passport is not None:
+        origin = passport.origin
     scenario, proof, time, duration, id_, number, reason = fields[:7]
     if not (
         type(scenario) is str
@@ -217,6 +232,63 @@ def _decision(network: Network, value: bytes, origin: str, until: float) -> tupl
     kind = Proof.PROVEN if proof == _PROVEN else Proof.UNPROVEN
     made = Decision(network, scenario, origin, kind, time, until, duration, id_, reason, repeats=number)
     return _limited(made, fields[7:]), number
+
+
+class Passport(NamedTuple):
+    """Where a record comes from that a bridge has carried from another cluster."""
+
+    origin: str
+    """``node@cluster``: who wrote it, and where."""
+    visited: tuple[str, ...]
+    """Clusters that it has been in, the first first."""
+
+
+def passport_of(key: bytes, value: bytes | None) -> Passport | None:
+    """Where a carried ban or allowlist entry comes from; None for one of this cluster itself."""
+    least = _FIELDS.get(key[0])
+    if value is None or least is None:
+        return None
+    return _split(_fields(value, least), least)[1]
+
+
+def source_of(key: bytes, entry: Entry) -> str:
+    """Who decided what an entry says: its origin, or ``node@cluster`` of what a bridge has carried."""
+    try:
+        passport = passport_of(key, entry.value)
+    except RemoteError:
+        passport = None
+    return entry.origin if passport is None else passport.origin
+
+
+def with_passport(key: bytes, value: bytes, passport: Passport) -> bytes:
+    """Give a value with the note where it comes from; raises RemoteError for one that makes no sense."""
+    least = _FIELDS[key[0]]
+    return pack_value((*_split(_fields(value, least), least)[0], passport))
+
+
+def without_passport(key: bytes, value: bytes) -> bytes:
+    """Give a value as it was written; raises RemoteError for one that makes no sense."""
+    least = _FIELDS[key[0]]
+    return pack_value(_split(_fields(value, least), least)[0])
+
+
+def _split(fields: Any, least: int) -> tuple[Any, Passport | None]:
+    """The fields without the passport, which is the last one, and an array."""
+    if len(fields) <= least or type(fields[-1]) is not tuple:
+        return fields, None
+    return fields[:-1], _passport(fields[-1])
+
+
+def _passport(field: Any) -> Passport | None:
+    match field:
+        case (str(origin), tuple(visited), *_) if (
+            all(type(name) is str and is_name(name) for name in visited)
+            and 0 < len(visited) <= MAX_VISITED
+            and all(map(is_name, origin.split("@", 1)))
+            and origin.count("@") == 1
+        ):
+            return Passport(origin, visited)
+    return None
 
 
 def end_of(key: bytes, value: bytes) -> float:

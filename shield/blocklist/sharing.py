@@ -27,7 +27,16 @@ from shield.blocklist.owners import Owners
 from shield.blocklist.policy import Policy
 from shield.blocklist.shared_allow import SharedAllow
 from shield.blocklist.shared_bans import SharedBans
-from shield.blocklist.shared_record import ALLOW, BAN, BANS, UNPROVEN, VOTE, banned_network, end_of
+from shield.blocklist.shared_record import (
+    ALLOW,
+    BAN,
+    BANS,
+    UNPROVEN,
+    VOTE,
+    banned_network,
+    end_of,
+    source_of,
+)
 from shield.blocklist.shared_store import SharedStore
 from shield.blocklist.sharing_host import Host, SharingStats
 from shield.blocklist.sharing_settings import SharingSettings
@@ -198,7 +207,7 @@ class Sharing:
                 self.admission.unproven.again(change.decision.network, now, caused)
         self._policy.forget(lifted)
         self.send(keys, now, packed)
-        self._follow(voted, now)
+        self.follow(voted, now)
         self.hand_over(caused, now)
 
     def unban(self, network: Network, now: float) -> bool:
@@ -291,12 +300,13 @@ class Sharing:
         for key, entry in self.records.forget(origin):
             # What was never applied, or is banned by another decision here, stays as it is.
             skip = self.aside.pop(key) is not None or entry.value is None
-            if skip or (key[0] in (BAN, UNPROVEN) and self.owners.of(banned_network(key)) != origin):
+            mine = key[0] in (BAN, UNPROVEN)
+            if skip or (mine and self.owners.of(banned_network(key)) != source_of(key, entry)):
                 continue
             applied.append((key, entry._replace(value=None), None))
-        self._follow(applied, now)
+        self.follow(applied, now)
 
-    def _follow(self, applied: Sequence[Applied], now: float) -> None:
+    def follow(self, applied: Sequence[Applied], now: float) -> None:
         """Do here what merged records say."""
         changes: list[Change] = []
         lifted: list[Network] = []
@@ -335,6 +345,6 @@ class Sharing:
     ) -> None:
         """Follow what others said, pushed or found by comparison; alerts come along with a push."""
         self.stats.merged += len(applied)
-        self._follow(applied, now)
+        self.follow(applied, now)
         if extra:
             self.alerts.take(origin, extra, applied, wall)

@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from shield.cli.group import LazyCommand, LazyGroup, commands
 
 __all__ = ["COMMANDS", "app"]
@@ -21,6 +25,7 @@ COMMANDS = {
     "revoke": LazyCommand("shield.cli.cluster_setup", "revoke", _MEMBERS),
     "remove": LazyCommand("shield.cli.cluster_orders", "remove", _MEMBERS),
     "status": LazyCommand("shield.cli.cluster_status", "status", _LOOK),
+    "list": LazyCommand("shield.cli.cluster_sides", "list_clusters", _LOOK),
     "members": LazyCommand("shield.cli.cluster_view", "members", _LOOK),
     "topology": LazyCommand("shield.cli.cluster_topology", "topology", _LOOK),
     "capabilities": LazyCommand("shield.cli.cluster_view", "capabilities", _LOOK),
@@ -54,5 +59,17 @@ app = commands(
 
 
 @app.callback()
-def _cluster() -> None:
-    """Be a group of commands: typer wants one function, if only for that."""
+def _cluster(
+    cluster: Annotated[
+        str,
+        typer.Option(
+            "--cluster",
+            metavar="NAME",
+            help="A further cluster of this node (`[clusters.NAME]`), written before the command.",
+            show_default=False,
+        ),
+    ] = "",
+) -> None:
+    from shield.cli.cluster_daemon import chosen
+
+    chosen[:] = [cluster] if cluster else []

@@ -19,9 +19,11 @@ __all__ = [
     "RESTART",
     "NodeArgument",
     "ToOption",
+    "ask_chosen",
     "ask_cluster",
     "checked",
     "checked_node",
+    "chosen",
     "complete_node",
     "confirm",
     "is_unknown",
@@ -32,6 +34,12 @@ RESTART = "restart `shield run` to take part"
 
 COMPLETION_SECONDS = 1.0
 """A shell that completes a name does not wait longer for the daemon."""
+
+OF_ALL = frozenset({"cluster.list", "cluster.run", "cluster.audit"})
+"""Commands that mean no single cluster, or the main one."""
+
+chosen: list[str] = []
+"""The further cluster that ``shield cluster --cluster NAME`` means; of this one command."""
 
 Value = TypeVar("Value")
 
@@ -64,11 +72,18 @@ ToOption = Annotated[
 def ask_cluster(socket: str, command: str, *, wait: float = 0.0, **arguments: Any) -> Any:
     """Ask one question; a daemon older than the command is told as what it is."""
     try:
-        return ask(socket, command, wait=wait, **arguments)
+        return ask_chosen(socket, command, wait=wait, **arguments)
     except InputError as error:
         if is_unknown(error):
             raise InputError(f"the daemon that runs knows no clusters; {RESTART}") from None
         raise
+
+
+def ask_chosen(socket: str, command: str, *, wait: float = 0.0, **arguments: Any) -> Any:
+    """Ask about the cluster that is meant: the main one, or that of ``--cluster``."""
+    if chosen and command not in OF_ALL:
+        arguments["cluster"] = chosen[-1]
+    return ask(socket, command, wait=wait, **arguments)
 
 
 def is_unknown(error: ShieldError) -> bool:

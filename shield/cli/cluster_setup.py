@@ -16,14 +16,15 @@ import typer
 from shield.cli.cluster_daemon import (
     RESTART,
     NodeArgument,
+    ask_chosen,
     ask_cluster,
     checked,
     checked_node,
+    chosen,
     complete_node,
     confirm,
     is_unknown,
 )
-from shield.cli.daemon import ask
 from shield.cli.group import FAILURE, complain
 from shield.cli.options import Output, OutputOption, SocketOption, as_duration, configured
 from shield.cli.render import seconds, write_json, write_plain
@@ -117,6 +118,8 @@ def join(
     Example: `shield cluster join shield1.mKZzaGllbGTE...`
 
     Example: `shield cluster join --node pbx-2 - < token.txt`
+
+    Example: `shield cluster --cluster west join shield1.mKZzaGllbGTE...`
     """
     from shield.cluster.identity_files import Directory
     from shield.cluster.join import join as fetch
@@ -220,7 +223,7 @@ _NOT_RUNNING = "start `shield run` to take part"
 def _start(socket: str) -> tuple[str, str]:
     """Tell a running daemon to take part; give a word for programs and a line for people."""
     try:
-        answer = ask(socket, "cluster.start")
+        answer = ask_chosen(socket, "cluster.start")
     except SystemFailure:
         return "not running", _NOT_RUNNING
     except ShieldError as error:
@@ -259,7 +262,12 @@ def _address(text: str) -> tuple[str, int] | None:
 def _directory(option: Path | None) -> Path:
     from shield.cluster.settings import DEFAULT_DIRECTORY
 
-    return (option or Path(configured("cluster", "directory") or DEFAULT_DIRECTORY)).absolute()
+    if option is not None or not chosen:
+        return (option or Path(configured("cluster", "directory") or DEFAULT_DIRECTORY)).absolute()
+    found = configured(f"clusters.{chosen[-1]}", "directory")
+    if not found:
+        raise typer.BadParameter(f"--cluster: no [clusters.{chosen[-1]}] with a directory is configured")
+    return Path(found).absolute()
 
 
 def _default_node() -> str:

@@ -6,6 +6,8 @@ import contextlib
 import os
 import tomllib
 from enum import StrEnum
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Annotated
 
@@ -127,6 +129,7 @@ def socket_path(socket: str) -> str:
 def configured(table: str, key: str) -> str:
     """Look up one text of the configuration and its drop-ins, or give an empty one.
 
+    ``table`` may lie in another one: ``clusters.west``.
     Quicker than to read it whole. A broken file is reported by what needs it whole (run, config
     check), not by list.
     """
@@ -134,5 +137,6 @@ def configured(table: str, key: str) -> str:
     found = ""
     for file in (main, *sorted(main.with_suffix(".d").glob("*.toml"))):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            found = str(tomllib.loads(file.read_text("utf-8"))[table][key])
+            document = tomllib.loads(file.read_text("utf-8"))
+            found = str(reduce(getitem, table.split("."), document)[key])
     return found

@@ -246,6 +246,17 @@ class Cluster:
                 found += member.record.addresses
         return tuple(dict.fromkeys(found))
 
+    def warnings(self) -> list[str]:
+        """What an operator should know, one line each."""
+        found = []
+        if self.steward.problem:
+            found.append(f"cluster: the certificate cannot be renewed: {self.steward.problem}")
+        if self.core.membership.renamed > 2:
+            found.append(f"cluster: another node seems to use the name {self.name}")
+        for name, problem in self.carrier.problems().items():
+            found.append(f"cluster: {name} cannot be reached: {problem}")
+        return found + self.tags.warnings()
+
     # --- keeping ----------------------------------------------------------------------------
 
     def _guest(self, _host: str) -> AdmissionGuest | None:

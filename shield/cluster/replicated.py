@@ -76,6 +76,21 @@ class ReplicatedMap(EntryStore):
             raise ValueError(f"key of {len(key)} bytes, value of {len(value)}: beyond the limits")
         return self._write(key, value, min(lifetime, limits.max_lifetime), now, wall, above=above)
 
+    def copy(
+        self, key: bytes, said: Entry, value: bytes | None, now: float, wall: float
+    ) -> Applied | None:
+        """Write what another map says with the stamp that it has there, if that is newer than here.
+
+        So a write goes through each map once, whatever ways lead from one to the other. ``value``: that
+        of ``said``, or one in its place.
+        """
+        held, stamp = self.get(key), said.stamp
+        if not 0 < stamp <= self.clock.horizon(wall) or (held is not None and stamp <= held.stamp):
+            return None
+        lifetime = min(said.until - now, self.limits.max_lifetime)
+        entry = self._write(key, value, lifetime, now, wall, stamp=stamp)
+        return None if entry is None else (key, entry, held)
+
     def remove(self, key: bytes, now: float, wall: float) -> Entry | None:
         """Remove a live value, whoever wrote it; returns the tombstone, None if there is no value."""
         held = self.live(key, now)
@@ -201,15 +216,16 @@ class ReplicatedMap(EntryStore):
         wall: float,
         *,
         above: int = 0,
+        stamp: int = 0,
     ) -> Entry | None:
-        """Write with a stamp above that of the entry that is replaced, and above ``above``."""
+        """Write with a stamp above that of what is replaced and ``above``, or with ``stamp``."""
         number, account = bucket_of(key), self._account(self.node)
         bucket = self._buckets[number]
         held = bucket.get(key)
         if account is None or (held is None and self._room(account) <= 0):
             self.counters["full"] += 1
             return None
-        stamp = self.clock.next(wall, above if held is None else max(above, held[0]))
+        stamp = stamp or self.clock.next(wall, above if held is None else max(above, held[0]))
         entry = (stamp, self.node, now + lifetime, value, self.seal(key, stamp, value))
         bucket[key] = entry
         account.counts[number] += 1

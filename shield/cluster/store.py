@@ -38,6 +38,8 @@ class EntryStore:
         self.limits = limits or Limits()
         self.counters: Counter[str] = Counter()
         self.dirty: set[bytes] | None = set() if journaled else None
+        self.fresh: set[bytes] | None = None
+        """Keys written since a bridge looked last; None while nobody looks."""
         self._buckets: list[dict[bytes, Stored]] = [{} for _ in range(BUCKETS)]
         self._ended = array("d", [float("-inf")]) * BUCKETS
         self._accounts: dict[str, Account] = {}
@@ -151,6 +153,10 @@ class EntryStore:
         found.sort()
         return found
 
+    def bucket_keys(self, number: int) -> list[bytes]:
+        """Return the keys in a bucket, tombstones too, whatever their origin."""
+        return list(self._buckets[number])
+
     def bucket_length(self, number: int) -> int:
         """Return how many entries of all origins are in a bucket."""
         return len(self._buckets[number])
@@ -196,5 +202,6 @@ class EntryStore:
             self._expiry.clear()
             for bucket in self._buckets:
                 self._expiry.note((key, entry, None) for key, entry in bucket.items())
-        if self.dirty is not None:
-            self.dirty.update([key for key, _, _ in written])
+        for changed in (self.dirty, self.fresh):
+            if changed is not None:
+                changed.update([key for key, _, _ in written])

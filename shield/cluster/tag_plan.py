@@ -10,7 +10,9 @@ from shield.errors import InputError
 
 __all__ = ["TagPlan", "check_tag", "is_tag", "read_plans"]
 
-_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,62}")
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,79}")
+_LONGEST = 63
+"""Characters of a tag that an operator makes; the others are for tags of shield itself."""
 
 
 class TagPlan(NamedTuple):
@@ -34,7 +36,7 @@ def check_tag(text: str) -> str:
 
     A colon is for tags that shield makes for itself.
     """
-    if not is_tag(text) or ":" in text:
+    if not is_tag(text) or len(text) > _LONGEST or ":" in text:
         raise InputError(
             f"tag {text[:80]!r}: must be 1 to 63 of a-z, A-Z, 0-9, '.', '_' and '-', "
             "a letter or digit first"

@@ -38,8 +38,7 @@ others may have claimed what was ours."""
 SILENCE = 5.0
 """Seconds without a ping of a member after which it is told our digest: it is reached over others."""
 AGAIN = 30.0
-"""Seconds until a member is told the same claims again because its digest stays different: it may not
-know a node whose claim we know, and then cannot check it."""
+"""Seconds until a member is told the same again: it may not know a node whose claim we know."""
 
 _log = logging.getLogger(__name__)
 
@@ -72,10 +71,11 @@ class Tags:
         self._followers: dict[str, list[Follower]] = {}
         self._candidates: dict[str, dict[str, int]] = {}
         """By node: the tags that it would take over, and with which priority."""
-        self._heard: dict[str, float] = {}
-        """When the last ping or digest of a member came, or it was told ours."""
+        self._heard: dict[str, float] = {}  # when the last ping or digest of a member came
         self._told: dict[str, tuple[bytes, bytes, float]] = {}
         """By member: its digest and ours when it was last told all claims, and when that was."""
+        self._said: tuple[tuple[str, int], ...] = ()
+        """What the others were told last that this node would take over."""
         self._settled_at: float | None = None
         self._unkept = False
         self._outlet: Outlet = core.add(self)
@@ -153,10 +153,8 @@ class Tags:
         for name, plan in sorted(self._plans.items()):
             held = self._tags[name]
             if held.holder and held.lost_at is not None and not plan.takeover:
-                found.append(
-                    f"cluster: tag {name}: {held.holder} is active and cannot be reached "
-                    f"(shield cluster tag set {name} active)"
-                )
+                what = f"cluster: tag {name}: {held.holder} is active and cannot be reached"
+                found.append(f"{what} (shield cluster tag set {name} active)")
         return found
 
     # --- as a capability --------------------------------------------------------------------
@@ -208,6 +206,9 @@ class Tags:
             self._evaluate(held, now)
             if self._settled_at is not None and now >= self._settled_at:
                 self._look_after(held, now)
+        if self._wanted() != self._said:
+            self._said = self._wanted()
+            self._outlet.broadcast(("claims", (), self._said, b""), now)
         for node in self._outlet.members() if self._tags else ():
             if now - self._heard.get(node, -SILENCE) >= SILENCE:
                 self._heard[node] = now
@@ -303,7 +304,8 @@ class Tags:
         if held.claim is None and plan is not None and plan.active:
             self.claim(held.name, "active by configuration", now)
             return
-        released = held.claim is not None and not held.claim.active  # an operator wants nobody
+        # An operator who gives a tag back wants nobody; shield itself wants somebody else.
+        released = held.claim is not None and not held.claim.active and ":" not in held.name
         if released or self._in_reach(held.holder):
             held.lost_at = None
             return

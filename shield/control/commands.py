@@ -187,6 +187,7 @@ _TABLE = (
     _read("cdr.stats", "Reports, spool, collectors, calls by state."),
     _read("cdr.watch", "Calls as the journal learns of them.", answer=Answer.EVENTS),
     _read("cluster.status", "This node's part in its cluster."),
+    _read("cluster.list", "Further clusters of this node, and its bridges to them."),
     _read("cluster.members", "Members with state, way, round trip, and whether blocklists are equal."),
     _read("cluster.topology", "Connections between members and the ways of this node's messages."),
     _read("cluster.capabilities", "Features that take part, and what they have sent."),
@@ -245,7 +246,18 @@ _TABLE = (
 )
 
 
-COMMANDS: Mapping[str, Command] = {command.name: command for command in _TABLE}
+_OF_ALL = frozenset({"cluster.list", "cluster.run", "cluster.audit"})
+"""Commands of clusters that are of no single one, or of the main one only."""
+
+
+def _of_any(command: Command) -> Command:
+    """Let a command of the cluster say which further cluster of this node it means."""
+    if not command.name.startswith("cluster.") or command.name in _OF_ALL:
+        return command
+    return command._replace(arguments=(*command.arguments, Argument("cluster", Kind.TEXT)))
+
+
+COMMANDS: Mapping[str, Command] = {command.name: _of_any(command) for command in _TABLE}
 
 
 class Actor(NamedTuple):
