@@ -140,8 +140,11 @@ def test_the_views_tell_who_is_there_and_what_travels(tmp_path: Path) -> None:
             assert rows(b)["a"]["bans"] == 1
             assert (rows(b)["a"]["state"], rows(b)["a"]["route"]) == ("alive", "direct")
             assert rows(b)["a"]["authority"] is True
+            # Neighbours are told a moment after they have met.
+            link = {"a": "a", "b": "b", "cost": 10, "both": True}
+            view = a.orders.commands["cluster.topology"]
+            await until(lambda: view({}, ROOT)["links"] == [link])
             topology = await a.ask("cluster.topology")
-            assert topology["links"] == [{"a": "a", "b": "b", "cost": 10, "both": True}]
             assert topology["routes"][0]["next_hop"] == "b"
             assert topology["connections"][0]["peer"] == "b"
             names = {row["name"]: row for row in await a.ask("cluster.capabilities")}

@@ -46,7 +46,7 @@ mode = "{mode}"
 interfaces = {interfaces}
 [detect]
 rules = "{root}/rules"
-# A tool that gives itself away is banned before its address is proven, and such a ban stays at home.
+# A tool that gives itself away is banned before its address is proven; here it shall be proven first.
 disabled = ["scanner-user-agent", "sipvicious"]
 [allowlist]
 entries = ["{carrier}"]

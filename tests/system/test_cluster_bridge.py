@@ -45,13 +45,13 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterLab]:
         for name in GATEWAYS:
             lab.join(name)
             token = lab["n4"].cli("cluster", "invite", "-o", "plain").stdout.strip()
-            lab[name].cli("cluster", "--cluster", "west", "join", token)
+            directory = f"{lab[name].folder}/west"
+            lab[name].cli("cluster", "join", "--directory", directory, token)
+            lab[name].cli("cluster", "--cluster", "west", "start")
         lab.until(lambda: lab.complete(EAST))
         lab.until(lambda: len(active(lab)) == 1)
-        try:
-            yield lab
-        finally:
-            lab.close()
+        yield lab
+        lab.close()
 
 
 def active(lab: ClusterLab) -> list[str]:
@@ -71,7 +71,7 @@ def row(node: Node, value: str) -> dict[str, str]:
 
 @pytest.mark.system
 def test_a_ban_of_one_site_is_in_force_at_the_other(sites: ClusterLab) -> None:
-    """In the blocklists of all and in the kernel, with who decided where; unbans come the same way."""
+    """In all blocklists and in the kernel, with who decided where; unbans come back the same way."""
     sites["n5"].ban("198.18.1.1", reason="seen in the west")
     sites["n1"].ban("198.18.1.2", reason="seen in the east")
     print(f"west to east {sites.spread('198.18.1.1', EAST):.2f} s")
@@ -84,14 +84,16 @@ def test_a_ban_of_one_site_is_in_force_at_the_other(sites: ClusterLab) -> None:
     sites["n1"].unban("198.18.1.1")
     sites.gone("198.18.1.1")
     sites.gone("198.18.1.2")
+    # What runs in a circle would be carried again and again while later things are carried once.
     before = carried(sites)
-    time.sleep(3)  # nothing may happen in this time
-    assert carried(sites) == before
+    sites["n5"].ban("198.18.1.3")
+    sites.spread("198.18.1.3")
+    assert carried(sites) <= before + 4
 
 
 @pytest.mark.system
 def test_the_bridge_is_killed_and_both_sites_go_on(sites: ClusterLab) -> None:
-    """kill -9 of the gateway that carries: the other does after its grace time, and nothing is missed."""
+    """kill -9 of the gateway that carries: the other does after its grace time; nothing is missed."""
     (first,) = active(sites)
     (second,) = {*GATEWAYS} - {first}
     sites["n1"].ban("198.18.2.1")
