@@ -9,17 +9,14 @@ keys of what came before it.
 
 from __future__ import annotations
 
-import difflib
-import math
 import re
 import socket
 import tomllib
-import types
 import typing
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from enum import Enum, StrEnum
+from dataclasses import dataclass, field, is_dataclass, replace
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -33,12 +30,13 @@ from shield.capture.settings import CaptureSettings
 from shield.cdr.settings import CdrSettings
 from shield.cluster.settings import ClusterSettings
 from shield.cluster.side_settings import SideSettings
+from shield.config_values import convert, field_types, meant
 from shield.control.remote import RemoteSettings
 from shield.control.settings import ControlSettings
 from shield.detect.settings import DetectSettings, EvidenceSettings
-from shield.durations import parse_duration
 from shield.errors import ConfigError, InputError
 from shield.firewall.settings import FirewallSettings
+from shield.hooks.settings import HooksSettings
 from shield.location.settings import LocationSettings
 from shield.redirect.settings import RedirectSettings
 
@@ -106,6 +104,7 @@ class Settings:
     remote: RemoteSettings = field(default_factory=RemoteSettings)
     firewall: FirewallSettings = field(default_factory=FirewallSettings)
     control: ControlSettings = field(default_factory=ControlSettings)
+    hooks: HooksSettings = field(default_factory=HooksSettings)
 
     def kernel(self) -> FirewallSettings:
         """What the firewall works with: limits are about the SIP ports unless others are named.
@@ -188,7 +187,7 @@ def _checked(
             continue
         if name not in sections:
             kind = "table" if isinstance(table, dict) else "key"
-            problems.append(f"{where}: unknown {kind} {name!r}{_meant(name, sections)}")
+            problems.append(f"{where}: unknown {kind} {name!r}{meant(name, sections)}")
             continue
         if not isinstance(table, dict):
             problems.append(f"{where}: {name}: must be a table, written [{name}]")
@@ -216,7 +215,7 @@ def _keys(
     hints = field_types(section)
     for key, value in table.items():
         if key not in hints:
-            problems.append(f"{where}: {name}.{key}: unknown key{_meant(key, hints)}")
+            problems.append(f"{where}: {name}.{key}: unknown key{meant(key, hints)}")
             continue
         try:
             yield name, key, convert(value, hints[key])
@@ -262,85 +261,6 @@ def section_types() -> dict[str, type]:
         inner = typing.get_type_hints(kind)
         found |= {f"{name}.{key}": inner[key] for key in inner if is_dataclass(inner[key])}
     return found
-
-
-@cache
-def field_types(section: type) -> dict[str, Any]:
-    """Keys of a table and the type of each, without the tables within it."""
-    hints = typing.get_type_hints(section)
-    return {
-        part.name: hints[part.name]
-        for part in fields(section)
-        if part.metadata.get("key", True) and part.init and not is_dataclass(hints[part.name])
-    }
-
-
-def convert(value: Any, kind: Any) -> Any:
-    """Turn a TOML value into a field's type; raises InputError saying what was expected."""
-    origin = typing.get_origin(kind)
-    if origin in {typing.Union, types.UnionType}:  # X | None: TOML has no null, so only X is written
-        return convert(value, next(part for part in typing.get_args(kind) if part is not type(None)))
-    if origin in {tuple, frozenset}:
-        if not isinstance(value, list):
-            raise InputError(_expected(kind, value))
-        inner = typing.get_args(kind)[0]
-        return origin(convert(entry, inner) for entry in value)
-    if origin is Literal or (isinstance(kind, type) and issubclass(kind, Enum)):
-        if not isinstance(value, str) or value not in choices(kind):
-            raise InputError(_expected(kind, value))
-        return value if origin is Literal else kind(value)
-    if kind is float:
-        return _number(value)
-    # type() and not isinstance(): true is no number here, although bool is an int to Python.
-    if type(value) is not kind:
-        raise InputError(_expected(kind, value))
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, str):
-        return parse_duration(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(_expected(float, value))
-    return float(value)
-
-
-def choices(kind: Any) -> tuple[str, ...]:
-    """Words that a Literal or an enumeration allows."""
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return tuple(str(member.value) for member in kind)
-    return typing.get_args(kind)
-
-
-_WORDS = {
-    str: "text in quotes",
-    int: "a whole number",
-    float: 'a number, or a duration such as "10m"',
-    bool: "true or false",
-}
-
-
-def describe(kind: Any) -> str:
-    """Say in words what a field takes."""
-    origin = typing.get_origin(kind)
-    if origin in {typing.Union, types.UnionType}:
-        return describe(next(part for part in typing.get_args(kind) if part is not type(None)))
-    if origin in {tuple, frozenset}:
-        inner = typing.get_args(kind)[0]
-        return "a list of " + {str: "texts", int: "whole numbers", float: "numbers"}.get(inner, "words")
-    if kind in _WORDS:
-        return _WORDS[kind]
-    return "one of " + ", ".join(f'"{word}"' for word in choices(kind))
-
-
-def _expected(kind: Any, value: Any) -> str:
-    shown = repr(value) if isinstance(value, str | int | float | list) else type(value).__name__
-    return f"must be {describe(kind)}, not {shown[:60]}"
-
-
-def _meant(key: str, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _host_name() -> str:

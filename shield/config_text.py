@@ -11,13 +11,15 @@ import inspect
 import json
 import re
 import textwrap
-from dataclasses import MISSING, Field, fields
+import typing
+from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from shield.config import NAMED, Settings, describe, field_types, section_types
+from shield.config import NAMED, Settings, section_types
+from shield.config_values import describe, field_types
 from shield.durations import format_duration, parse_duration
 
 __all__ = ["example", "reference", "show"]
@@ -65,6 +67,9 @@ def example() -> str:
         lines.append(f"[{name}]")
         for key in keys(section):
             lines += ["", *_comment(key.text), f"#{key.name} = {_default(key)}"]
+        for inner, table in tables(section):
+            lines += ["", f"# [[{name}.{inner}]]"]
+            lines += [f"# {part.name} = {_default(part)}" for part in keys(table)]
         parts.append("\n".join(lines) + "\n")
     for name, section in NAMED.items():
         lines = _comment(f"Further tables [{name}.NAME], described in docs/configuration.md: ")
@@ -79,11 +84,18 @@ def reference() -> str:
     for name, section in (section_types() | named).items():
         lines = [f"## [{name}]", "", _summary(section), "", "| key | takes | default | meaning |"]
         lines.append("| --- | --- | --- | --- |")
-        for key in keys(section):
-            cells = (f"`{key.name}`", describe(key.kind), f"`{_default(key)}`", key.text)
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.extend(_row(key) for key in keys(section))
+        for key_name, table in tables(section):
+            lines += ["", f"### [[{name}.{key_name}]]", "", _summary(table), ""]
+            lines += ["| key | takes | default | meaning |", "| --- | --- | --- | --- |"]
+            lines += [_row(key) for key in keys(table)]
         parts.append("\n".join(lines).replace("``", "`") + "\n")
     return "\n".join(parts)
+
+
+def _row(key: Key) -> str:
+    cells = (f"`{key.name}`", describe(key.kind), f"`{_default(key)}`", key.text)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def show(settings: Settings) -> str:
@@ -100,6 +112,16 @@ def show(settings: Settings) -> str:
                 lines.append(f"{key} = {_toml(value)}")
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
+
+
+def tables(section: type) -> list[tuple[str, type]]:
+    """Keys of a section that take lists of tables, and what such a table is."""
+    found = []
+    for name, kind in field_types(section).items():
+        inner = typing.get_args(kind)[:1]
+        if inner and isinstance(inner[0], type) and is_dataclass(inner[0]):
+            found.append((name, inner[0]))
+    return found
 
 
 @cache
@@ -172,6 +194,9 @@ def _toml(value: Any) -> str:
         return _toml(value.value)
     if isinstance(value, bool):
         return "true" if value else "false"
+    if is_dataclass(value) and not isinstance(value, type):
+        pairs = ((part.name, getattr(value, part.name)) for part in fields(value))
+        return "{ " + ", ".join(f"{name} = {_toml(one)}" for name, one in pairs) + " }"
     if isinstance(value, tuple | frozenset):
         return "[" + ", ".join(_toml(entry) for entry in value) + "]"
     if isinstance(value, str):

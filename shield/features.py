@@ -14,6 +14,8 @@ from shield.clustering import Feature
 from shield.config import Settings
 from shield.control.commands import Actor
 from shield.errors import InputError
+from shield.hooks.hooks import Hooks
+from shield.hub import Hub
 from shield.pipeline import Follower, Pipeline
 from shield.redirect.responder import Finder, Responder
 from shield.redirect.server import RedirectServer
@@ -60,6 +62,7 @@ class Features:
             clock=clock,
             spawn=spawn,
         )
+        self.hooks = Hooks(settings.hooks, node)
         self.all: tuple[Feature, ...] = (self.remote,)
         self.all += () if self.users is None else (self.users,)
         self.all += () if self.calls is None else (self.calls,)
@@ -67,11 +70,17 @@ class Features:
         self.commands: dict[str, Handler] = {
             name: _off("location.track") for name in ("whereis", "users")
         } | dict(self.remote.commands)
+        self.commands["hooks.test"] = lambda _a, _who: self.hooks.test()
         self.commands |= {name: _off("cdr.report or cdr.collect") for name in CALLS}
         if self.users is not None:
             self.commands |= self.users.commands
         if self.calls is not None:
             self.commands |= self.calls.commands
+
+    def attach(self, hub: Hub) -> None:
+        """Let the traffic and what comes of it reach what follows them."""
+        hub.pipeline.followers = self.followers
+        hub.hooked, hub.offer = self.hooks.wanted, self.hooks.offer
 
     async def start(self) -> None:
         """Listen for whoever asks; raises SystemFailure when an address cannot be had."""
@@ -97,7 +106,8 @@ class Features:
 
     def warnings(self) -> list[str]:
         """What an operator should know, one line each."""
-        return [] if self.calls is None else self.calls.warnings()
+        calls = [] if self.calls is None else self.calls.warnings()
+        return self.hooks.warnings() + calls
 
     def stats(self) -> dict[str, Any]:
         """Counters of each that is on."""
@@ -108,6 +118,8 @@ class Features:
             found["redirect"] = self.redirect.responder.as_json()
         if self.calls is not None:
             found["cdr"] = self.calls.as_json()
+        if self.hooks.targets:
+            found["hooks"] = self.hooks.stats()
         return found
 
 

@@ -74,6 +74,10 @@ class Hub:
         """Asks another node within a deadline; set by the node that has a cluster."""
         self.watchers = Watchers()
         self.accounts = Accounts(journal, self.publish)
+        self.hooked: frozenset[str] = frozenset()
+        """Events that hooks want."""
+        self.offer: Callable[[dict[str, Any]], None] = lambda _event: None
+        """Takes events for hooks; never waits."""
         self.matched: Counter[str] = Counter()
         """Alerts by scenario since the start."""
         self.alerts_unsaved_lost = 0
@@ -220,9 +224,15 @@ class Hub:
     # --- telling ----------------------------------------------------------------------------
 
     def publish(self, event: dict[str, Any]) -> None:
-        """Give an event to watchers."""
+        """Give an event to watchers and hooks."""
         if self.watchers:
             self.watchers.publish(event)
+        if event["event"] in self.hooked:
+            self.offer(event)
+
+    def _heard(self, event: str) -> bool:
+        """Whether anybody wants events of this name: else nobody builds them."""
+        return bool(self.watchers) or event in self.hooked
 
     def second(self) -> None:
         """Begin a new second of logging; say how many lines the last one left out."""
@@ -240,10 +250,10 @@ class Hub:
         if not verdict.again:
             self.matched[alert.scenario] += 1
             self._keep(alert_document(alert, wall))
-        if self.watchers:
+        if self._heard("alert"):
             event: dict[str, Any] = {"event": "alert", **alert.as_json(), "why": verdict.why}
             event["decision"] = None if verdict.decision is None else verdict.decision.as_json(now)
-            self.watchers.publish(event)
+            self.publish(event)
         self._line("alert: %s %s (%s, %s): %s", alert.address, alert.scenario, alert.kind,
                    alert.proof.value, verdict.why)  # fmt: skip
 
@@ -257,13 +267,13 @@ class Hub:
         self._tell(changes, now)
 
     def _tell(self, changes: Sequence[Change], now: float) -> None:
-        if not self.watchers and self._logged >= LOG_LINES:
+        if not self._heard("change") and self._logged >= LOG_LINES:
             self._unlogged += len(changes)  # a joiner hears of a million
             return
         for change in changes:
             decision = change.decision
-            if self.watchers:
-                self.watchers.publish(
+            if self._heard("change"):
+                self.publish(
                     {
                         "event": "change",
                         "change": change.kind.value,

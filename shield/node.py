@@ -28,7 +28,6 @@ from shield.config import Mode, Settings
 from shield.control.server import ControlServer
 from shield.detect.rulefiles import load_rules
 from shield.dispatch import NodeDispatcher
-from shield.errors import ConfigError, ShieldError
 from shield.features import Features
 from shield.firewall.feed import Feed
 from shield.firewall.registry import make_backend
@@ -37,7 +36,7 @@ from shield.hub import Hub
 from shield.lab import replay_into
 from shield.net import Network
 from shield.pipeline import Pipeline
-from shield.reload import apply, leave_firewall, plan
+from shield.reload import apply, complain, leave_firewall, plan
 from shield.sides import Sides
 
 __all__ = ["Node", "run_node"]
@@ -133,7 +132,7 @@ class Node:
         restored = blocklist.restore(saved.decisions, now)
         sharing.restore(journal.load_shared(wall), now)
         self.features = Features(settings, seal.name, wall=time.time, clock=_now, pipeline=pipeline)
-        pipeline.followers = self.features.followers
+        self.features.attach(self.hub)
         self.clustering = Clustering(
             settings.cluster, self.hub, sharing, software(), own_addresses, _now,
             pooling=make_pooling(settings.evidence, pipeline, time.time), features=self.features.all,
@@ -194,7 +193,14 @@ class Node:
             self.hub.feed.adopt(self.hub.pipeline.blocklist.decisions(now), now)
 
     async def _run_tasks(self) -> None:
-        jobs = [self._take_part(), self._tick(), self._save(), self._resolve(), self._firewall()]
+        jobs = [
+            self._take_part(),
+            self._tick(),
+            self._save(),
+            self._resolve(),
+            self._firewall(),
+            self.features.hooks.run(),
+        ]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]
             notify("READY=1")
@@ -337,12 +343,4 @@ class Node:
         return answer
 
     def _reload_by_signal(self) -> None:
-        try:
-            self.reload()
-        except ConfigError as error:
-            self.health.problems["reload"] = "; ".join(error.problems)
-            for problem in error.problems:
-                _log.error("reload: %s (the old settings stay)", problem)
-        except ShieldError as error:
-            self.health.problems["reload"] = str(error)
-            _log.error("reload: %s (the old settings stay)", error)
+        complain(self.reload, self.health.problems)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from shield.blocklist.allowlist import Allowlist
 from shield.config import NAMED, Mode, Settings
 from shield.detect.rule import Rule
-from shield.errors import SystemFailure
+from shield.errors import ConfigError, ShieldError, SystemFailure
 from shield.health import Health
 from shield.hub import Hub
 from shield.orders import Orders
 
-__all__ = ["Reload", "apply", "leave_firewall", "plan"]
+__all__ = ["Reload", "apply", "complain", "leave_firewall", "plan"]
 
 _log = logging.getLogger("shield")
 
@@ -112,3 +112,16 @@ def leave_firewall(hub: Hub, health: Health, settings: Settings) -> bool:
         health.problems.pop("firewall", None)
         _log.warning("mode %s: the firewall drops what is banned", mode.value)
     return begin
+
+
+def complain(reload: Callable[[], object], problems: dict[str, str]) -> None:
+    """Reload where nobody waits for an answer: what is wrong is logged and shown by ``status``."""
+    try:
+        reload()
+    except ConfigError as error:
+        problems["reload"] = "; ".join(error.problems)
+        for problem in error.problems:
+            _log.error("reload: %s (the old settings stay)", problem)
+    except ShieldError as error:
+        problems["reload"] = str(error)
+        _log.error("reload: %s (the old settings stay)", error)

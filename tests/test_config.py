@@ -14,17 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shield import config
-from shield.config import (
-    NAMED,
-    Mode,
-    NodeSettings,
-    Settings,
-    convert,
-    describe,
-    field_types,
-    files,
-    load,
-)
+from shield.config import NAMED, Mode, NodeSettings, Settings, files, load
+from shield.config_values import convert, describe, field_types
 from shield.errors import ConfigError, InputError
 
 

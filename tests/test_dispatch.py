@@ -20,7 +20,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.journal.close()
 
 
-ELSEWHERE = {"inject", "whereis", "users", "calls"}
+ELSEWHERE = {"inject", "hooks.test", "whereis", "users", "calls"}
 HERE = sorted(n for n in COMMANDS if n not in ELSEWHERE and not n.startswith(("cluster.", "cdr.")))
 """The node adds the others, see test_lab.py, test_clustering.py and test_features.py."""
 

@@ -39,6 +39,7 @@ COMMANDS = {
     "status": LazyCommand("shield.cli.status", "status", _NODE),
     "watch": LazyCommand("shield.cli.status", "watch", _NODE),
     "reload": LazyCommand("shield.cli.status", "reload", _NODE),
+    "hooks": LazyCommand("shield.cli.hooks", "app", _NODE),
     "firewall": LazyCommand("shield.cli.firewall", "app", _NODE),
     "cluster": LazyCommand("shield.cli.cluster", "app", _NODE),
     "config": LazyCommand("shield.cli.config", "app", _NODE),

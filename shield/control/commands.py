@@ -168,6 +168,7 @@ _TABLE = (
         _TIMEOUT,
     ),
     _read("users", "All users that are registered at some node.", answer=Answer.LIST),
+    _change("hooks.test", "Send a sample to each webhook and program."),
     _read("calls", "Calls that ring or are answered at this node.", answer=Answer.LIST),
     _read(
         "cdr.list",
