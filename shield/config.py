@@ -30,6 +30,7 @@ from shield.capture.settings import CaptureSettings
 from shield.cdr.settings import CdrSettings
 from shield.cluster.settings import ClusterSettings
 from shield.cluster.side_settings import SideSettings
+from shield.conference.settings import ConferenceSettings
 from shield.config_values import convert, field_types, meant
 from shield.control.remote import RemoteSettings
 from shield.control.settings import ControlSettings
@@ -99,6 +100,7 @@ class Settings:
     sharing: SharingSettings = field(default_factory=SharingSettings)
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     location: LocationSettings = field(default_factory=LocationSettings)
+    conference: ConferenceSettings = field(default_factory=ConferenceSettings)
     redirect: RedirectSettings = field(default_factory=RedirectSettings)
     cdr: CdrSettings = field(default_factory=CdrSettings)
     remote: RemoteSettings = field(default_factory=RemoteSettings)

@@ -11,6 +11,7 @@ from shield.background import spawn
 from shield.calls import Calls
 from shield.cluster.state_files import StateFiles
 from shield.clustering import Feature
+from shield.conferences import Conferences
 from shield.config import Settings
 from shield.control.commands import Actor
 from shield.errors import InputError
@@ -28,6 +29,7 @@ Handler = Callable[[dict[str, Any], Actor], Any]
 
 CALLS = ("calls", "cdr.list", "cdr.show", "cdr.stats", "cdr.watch")
 """Commands about calls."""
+CONFERENCES = ("conference.list", "conference.show", "conference.release")
 
 
 class Features:
@@ -45,7 +47,19 @@ class Features:
         self.users: Users | None = None
         if settings.location.track:
             self.users = Users(settings.location, node, wall=wall, clock=clock)
-        finders: list[Finder] = [] if self.users is None else [self.users.find]
+        self.conferences: Conferences | None = None
+        if settings.conference.numbers:
+            self.conferences = Conferences(
+                settings.conference,
+                node,
+                pipeline.tracker.dialogs,
+                advertise=settings.location.advertise,
+                wall=wall,
+                clock=clock,
+            )
+        # A number of a conference is never looked for among the users.
+        finders: list[Finder] = [] if self.conferences is None else [self.conferences.find]
+        finders += [] if self.users is None else [self.users.find]
         self.redirect: RedirectServer | None = None
         if settings.redirect.listen:
             responder = Responder(
@@ -66,12 +80,16 @@ class Features:
         self.all: tuple[Feature, ...] = (self.remote,)
         self.all += () if self.users is None else (self.users,)
         self.all += () if self.calls is None else (self.calls,)
+        self.all += () if self.conferences is None else (self.conferences,)
         self.followers: tuple[Follower, ...] = () if self.users is None else (self.users.observe,)
         self.commands: dict[str, Handler] = {
             name: _off("location.track") for name in ("whereis", "users")
         } | dict(self.remote.commands)
         self.commands["hooks.test"] = lambda _a, _who: self.hooks.test()
         self.commands |= {name: _off("cdr.report or cdr.collect") for name in CALLS}
+        self.commands |= {name: _off("conference.numbers", '["3xxx"]') for name in CONFERENCES}
+        if self.conferences is not None:
+            self.commands |= self.conferences.commands
         if self.users is not None:
             self.commands |= self.users.commands
         if self.calls is not None:
@@ -103,17 +121,22 @@ class Features:
             self.users.tick(now)
         if self.calls is not None:
             self.calls.tick(now)
+        if self.conferences is not None:
+            self.conferences.tick(now)
 
     def warnings(self) -> list[str]:
         """What an operator should know, one line each."""
-        calls = [] if self.calls is None else self.calls.warnings()
-        return self.hooks.warnings() + calls
+        found = self.hooks.warnings()
+        found += [] if self.calls is None else self.calls.warnings()
+        return found + ([] if self.conferences is None else self.conferences.warnings())
 
     def stats(self) -> dict[str, Any]:
         """Counters of each that is on."""
         found: dict[str, Any] = {"remote": self.remote.stats}
         if self.users is not None:
             found["location"] = self.users.directory.as_json()
+        if self.conferences is not None:
+            found["conference"] = self.conferences.as_json()
         if self.redirect is not None:
             found["redirect"] = self.redirect.responder.as_json()
         if self.calls is not None:
@@ -123,8 +146,8 @@ class Features:
         return found
 
 
-def _off(key: str) -> Handler:
+def _off(key: str, value: str = "true") -> Handler:
     def refuse(_arguments: dict[str, Any], _actor: Actor) -> Any:
-        raise InputError(f"this is switched off on this node ({key} = true in the configuration)")
+        raise InputError(f"this is switched off on this node ({key} = {value} in the configuration)")
 
     return refuse

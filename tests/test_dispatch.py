@@ -21,7 +21,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 ELSEWHERE = {"inject", "hooks.test", "whereis", "users", "calls"}
-HERE = sorted(n for n in COMMANDS if n not in ELSEWHERE and not n.startswith(("cluster.", "cdr.")))
+HERE = sorted(
+    n for n in COMMANDS if n not in ELSEWHERE and not n.startswith(("cluster.", "cdr.", "conference."))
+)
 """The node adds the others, see test_lab.py, test_clustering.py and test_features.py."""
 
 

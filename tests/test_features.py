@@ -42,7 +42,11 @@ def test_what_is_on_follows_the_traffic() -> None:
 
 def test_every_command_of_a_feature_is_answered_switched_on_or_off() -> None:
     """With what it is, or with the key that switches it on."""
-    wanted = {n for n in COMMANDS if n in {"whereis", "users", "calls"} or n.startswith("cdr.")}
+    wanted = {
+        n
+        for n in COMMANDS
+        if n in {"whereis", "users", "calls"} or n.startswith(("cdr.", "conference."))
+    }
     off = Features(Settings(), "n", wall=time.time, clock=time.monotonic, pipeline=pipeline())
     assert wanted <= set(off.commands)
     for name in wanted:

@@ -34,6 +34,8 @@ TESTED_BY = {
     "shield/detect/counting.py": "tests/detect/test_engine.py",
     "shield/detect/fits.py": "tests/detect/test_engine.py",
     "shield/cdr/settings.py": "tests/cdr/test_delivery.py",
+    "shield/conference/settings.py": "tests/conference/test_directory.py",
+    "shield/conference/claim.py": "tests/conference/test_directory.py",
     "shield/cdr/store.py": "tests/cdr/test_spool.py",
     "shield/config_values.py": "tests/test_config.py",
     "shield/hooks/delivery.py": "tests/hooks/test_hooks.py",

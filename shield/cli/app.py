@@ -34,6 +34,7 @@ COMMANDS = {
     "import": LazyCommand("shield.cli.exchange", "import_bans", _BLOCK),
     "calls": LazyCommand("shield.cli.cdr", "calls", _KNOWN),
     "cdr": LazyCommand("shield.cli.cdr", "app", _KNOWN),
+    "conference": LazyCommand("shield.cli.conference", "app", _KNOWN),
     "whereis": LazyCommand("shield.cli.location", "whereis", _KNOWN),
     "run": LazyCommand("shield.cli.run", "run", _NODE),
     "status": LazyCommand("shield.cli.status", "status", _NODE),

@@ -93,6 +93,7 @@ _TEXT = Argument("text", Kind.TEXT, required=True)
 _TIMEOUT = Argument("timeout", Kind.NUMBER)
 _SELF = Argument("include_self", Kind.FLAG)
 _CAPABILITY = Argument("capability", Kind.TEXT, required=True)
+_NUMBER = Argument("number", Kind.TEXT, required=True)
 _TAG = Argument("tag", Kind.TEXT, required=True)
 
 _TABLE = (
@@ -169,6 +170,9 @@ _TABLE = (
     ),
     _read("users", "All users that are registered at some node.", answer=Answer.LIST),
     _change("hooks.test", "Send a sample to each webhook and program."),
+    _read("conference.list", "Conferences that are on, and their hosts.", answer=Answer.LIST),
+    _read("conference.show", "One conference.", _NUMBER),
+    _change("conference.release", "Take a conference away from its host.", _NUMBER),
     _read("calls", "Calls that ring or are answered at this node.", answer=Answer.LIST),
     _read(
         "cdr.list",

@@ -23,7 +23,7 @@ from shield.redirect.settings import DEFAULT_PORT, RedirectSettings
 from shield.sip.headers import parse_vias
 from shield.sip.message import Request, parse_message
 
-__all__ = ["Answer", "Finder", "Responder", "Target"]
+__all__ = ["HERE", "Answer", "Finder", "Responder", "Target"]
 
 METHODS = frozenset({b"INVITE", b"REGISTER", b"OPTIONS", b"SUBSCRIBE", b"MESSAGE"})
 COPIED = frozenset({b"Via", b"From", b"To", b"Call-ID", b"CSeq", b"Record-Route", b"Timestamp"})
@@ -45,6 +45,10 @@ class Target(NamedTuple):
     """``host``, ``host:port`` or a SIP URI."""
     transport: str
     """``udp``, ``tcp``, ``tls``, ``ws`` or ``wss``."""
+
+
+HERE = Target("", "")
+"""The asking server itself is to deal with it, whatever the finders after this one know."""
 
 
 class Answer(NamedTuple):
@@ -149,6 +153,8 @@ class Responder:
             return (200, []) if request.method == b"OPTIONS" else (404, [])
         for find in self._finders:
             target = find(aor, now)
+            if target is HERE:
+                break
             if target is not None:
                 return 302, [b"Contact: <" + contact_uri(aor, target) + b">"]
         return 404, []

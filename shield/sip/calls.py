@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
+from shield.net import Transport
 from shield.sip.event import SipEvent
 from shield.sip.uri import fast_user
 
@@ -38,6 +39,8 @@ class Call:
     source = server = b""
     """Packed addresses of the caller and of the server that was asked."""
     port = 0
+    server_port, transport = 5060, Transport.UDP
+    """Where the server was asked; of an answered call."""
     account = b""
     """User name of the credentials, without a domain."""
     incomplete = False
@@ -94,6 +97,9 @@ class Call:
 
     def settle(self) -> None:
         """Let go of the INVITE: the call may last for hours."""
+        event = self._invite
+        if event is not None:
+            self.server_port, self.transport = event.server_port, event.transport
         self._named, self._invite = self._names(), None
 
     def _names(self) -> tuple[bytes, bytes, bytes]:

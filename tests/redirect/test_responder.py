@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shield.errors import ConfigError
 from shield.net import Transport, pack
-from shield.redirect.responder import Answer, Responder, Target, contact_uri, escape_user
+from shield.redirect.responder import HERE, Answer, Responder, Target, contact_uri, escape_user
 from shield.redirect.settings import RedirectSettings
 from shield.sip.headers import parse_contacts, parse_name_addr, parse_vias
 from shield.sip.message import Response, parse_message
@@ -64,6 +64,14 @@ def test_a_user_is_where_the_contact_says(method: str) -> None:
 def test_transport_and_address_stay_what_they_are(user: str, contact: bytes) -> None:
     """IPv6 in brackets; what an operator advertises as it is."""
     assert answered(request("INVITE", user=user)).get(b"Contact") == contact
+
+
+def test_what_a_server_is_to_deal_with_itself_is_not_looked_for_further() -> None:
+    """A conference of this server may be registered as a user at another one."""
+    elsewhere = PLACES[b"100@host.example"]
+    finders = [lambda _aor, _now: HERE, lambda _aor, _now: elsewhere]
+    made = Responder(RedirectSettings(), finders, salt=b"salt")
+    assert answered(request("INVITE", user="100"), made).status == 404
 
 
 def test_an_answer_belongs_to_its_request() -> None:

@@ -1,7 +1,7 @@
 """Two desk phones, each a program of its own.
 
     python -m tests.system.phone answer OWN SERVER USER PASSWORD
-    python -m tests.system.phone call OWN SERVER USER PASSWORD CALLEE SECONDS
+    python -m tests.system.phone call OWN SERVER USER PASSWORD CALLEE SECONDS [TALK]
 
 The first registers once and answers every call. The second registers, calls the other through the
 server, hangs up, waits, and does it all again. Each result is one line, ``register 200``, ``call 200``,
@@ -17,7 +17,7 @@ import time
 from tests.system.useragent import Message, UserAgent
 
 TALK = 0.1
-"""Seconds from the ACK to the BYE."""
+"""Seconds from the ACK to the BYE, unless it is told."""
 
 
 class Phone(UserAgent):
@@ -44,7 +44,7 @@ class Phone(UserAgent):
                 return answer.status
             proof = self.credentials("REGISTER", uri, answer)
 
-    def call(self, callee: str) -> tuple[int, int]:
+    def call(self, callee: str, talk: float = TALK) -> tuple[int, int]:
         """Call with credentials, talk, hang up; final status of INVITE and of BYE (-1: no BYE)."""
         uri, proof = f"sip:{callee}@{self.domain}", ""
         number = next(self._calls)
@@ -70,7 +70,7 @@ class Phone(UserAgent):
         to = f"To: {answer['To']}"
         ack = (*dialog, to, *routes, f"CSeq: {step} ACK")
         self.send(self.request("ACK", target, self.branch(), *ack))
-        time.sleep(TALK)
+        time.sleep(talk)
         bye = (*dialog, to, *routes, f"CSeq: {step + 1} BYE")
         return answer.status, self.ask(self.request("BYE", target, self.branch(), *bye)).status
 
@@ -113,7 +113,7 @@ def main() -> None:
         phone.serve()
     while True:
         print(f"register {phone.register()}", flush=True)
-        invited, ended = phone.call(sys.argv[6])
+        invited, ended = phone.call(sys.argv[6], *map(float, sys.argv[8:9]))
         print(f"call {invited}", flush=True)
         if ended >= 0:
             print(f"bye {ended}", flush=True)

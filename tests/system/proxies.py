@@ -25,7 +25,7 @@ from tests.netlab import Lab
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-RECIPE = ROOT / "docs" / "recipes" / "shield-redirect.cfg"
+RECIPES = sorted((ROOT / "docs" / "recipes").glob("*.cfg"))
 
 CONFIG = """\
 [node]
@@ -66,7 +66,7 @@ class Proxy:
     def start_server(self) -> None:
         """Start Kamailio with the recipe of the docs."""
         (self.folder / "run").mkdir(exist_ok=True)
-        for path in (HERE / "kamailio-site.cfg", RECIPE):
+        for path in (HERE / "kamailio-site.cfg", *RECIPES):
             (self.folder / path.name).write_text(path.read_text())
         self.server = self._start(
             "kamailio.log", "kamailio", "-DD", "-E", "-f", str(self.folder / "kamailio-site.cfg"),
@@ -112,13 +112,19 @@ class Proxy:
 
     def phone(self, user: str, role: str, *more: str) -> subprocess.Popen[str]:
         """Start a phone that is registered here: see tests/system/phone.py."""
-        number = int(user) - 1000
-        host = self.proxies.lab.hosts.get(f"phone{user}") or self.proxies.lab.host(
-            f"phone{user}", f"192.0.2.{20 + number}/24"
-        )
-        with (self.proxies.folder / f"phone{user}.log").open("a") as output:
+        return self._phone(f"phone{user}", 20 + int(user) - 1000, user, role, *more)
+
+    def room(self, user: str) -> subprocess.Popen[str]:
+        """Start a conference room of this server: a phone that answers, registered here only."""
+        return self._phone(f"room{user}-{self.name}", 40 + int(self.address[-1]), user, "answer")
+
+    def _phone(self, name: str, last: int, user: str, role: str, *more: str) -> subprocess.Popen[str]:
+        """A phone at 192.0.2.``last`` with a host and a log of its own."""
+        lab, address = self.proxies.lab, f"192.0.2.{last}"
+        host = lab.hosts.get(name) or lab.host(name, f"{address}/24")
+        with (self.proxies.folder / f"{name}.log").open("a") as output:
             made: subprocess.Popen[str] = host.popen(
-                sys.executable, "-m", "tests.system.phone", role, f"192.0.2.{20 + number}",
+                sys.executable, "-m", "tests.system.phone", role, address,
                 self.address, user, f"secret{user}", *more,
                 cwd=ROOT, stdout=output, stderr=output,
             )  # fmt: skip
@@ -173,7 +179,11 @@ class Proxies:
 
     def results(self, user: str, kind: str) -> list[int]:
         """Statuses that a phone printed of ``register``, ``call``, ``bye``, ``answered``, ``hungup``."""
-        path = self.folder / f"phone{user}.log"
+        return self.printed(f"phone{user}", kind)
+
+    def printed(self, name: str, kind: str) -> list[int]:
+        """The same of any phone or room, by the name of its log."""
+        path = self.folder / f"{name}.log"
         text = path.read_text() if path.exists() else ""
         return [int(status) for status in re.findall(rf"^{kind} (\d+)$", text, re.MULTILINE)]
 
