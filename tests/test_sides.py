@@ -95,7 +95,7 @@ def test_bans_cross_the_bridge_and_its_loss_is_survived(tmp_path: Path) -> None:
             await w1.ask("ban", values=["192.0.2.2"], reason="west")
             both = {"192.0.2.1", "192.0.2.2"}
             everybody = [e1, w1, g1.part, g2.part]
-            await until(lambda: all(part.banned() == both for part in everybody), 10)
+            await until(lambda: all(part.banned() == both for part in everybody), 30)
             (row,) = [row for row in await w1.ask("list") if row["value"] == "192.0.2.1"]
             assert (row["origin"], row["reason"]) == ("e1@east", "east")
             (row,) = [row for row in await g2.part.ask("list") if row["value"] == "192.0.2.2"]
@@ -107,10 +107,10 @@ def test_bans_cross_the_bridge_and_its_loss_is_survived(tmp_path: Path) -> None:
             side = active.sides["west"]
             await side.joined().close(leave=False)
             await active.part.clustering.joined().close(leave=False)
-            await until(lambda: other.active, 10)
+            await until(lambda: other.active, 30)
             await e1.ask("ban", values=["192.0.2.3"])
             await w1.ask("unban", values=["192.0.2.2"])
-            await until(lambda: w1.banned() == e1.banned() == {"192.0.2.3"}, 10)
+            await until(lambda: w1.banned() == e1.banned() == {"192.0.2.3"}, 30)
             history = other.part.clustering.joined().tags.history("bridge:west")
             assert f"{name} out of reach" in history[-1]["reason"]
 
@@ -124,9 +124,9 @@ def test_a_gateway_that_loses_one_side_gives_the_bridge_away(tmp_path: Path) -> 
         async with world(tmp_path) as (e1, w1, g1, g2):
             active, other = (g1, g2) if g1.active else (g2, g1)
             await active.sides["west"].close()
-            await until(lambda: other.active and not active.active, 10)
+            await until(lambda: other.active and not active.active, 30)
             await w1.ask("ban", values=["192.0.2.9"])
-            await until(lambda: e1.banned() == {"192.0.2.9"}, 10)
+            await until(lambda: e1.banned() == {"192.0.2.9"}, 30)
             assert active.part.clustering.joined().members()
 
     run(main)
@@ -146,9 +146,9 @@ def test_who_is_put_out_on_one_side_has_no_bans_on_the_other(tmp_path: Path) -> 
             await until(lambda: len(w2.clustering.joined().members()) == 3)
             await w2.ask("ban", values=["192.0.2.7"])
             await w1.ask("ban", values=["192.0.2.8"])
-            await until(lambda: e1.banned() == {"192.0.2.7", "192.0.2.8"}, 10)
+            await until(lambda: e1.banned() == {"192.0.2.7", "192.0.2.8"}, 30)
             await w1.ask("cluster.revoke", node="w2")
-            await until(lambda: e1.banned() == w1.banned() == {"192.0.2.8"}, 10)
+            await until(lambda: e1.banned() == w1.banned() == {"192.0.2.8"}, 30)
             await w2.clustering.close()
             w2.bench.journal.close()
 
