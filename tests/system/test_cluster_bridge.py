@@ -45,13 +45,13 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterLab]:
         for name in GATEWAYS:
             lab.join(name)
             token = lab["n4"].cli("cluster", "invite", "-o", "plain").stdout.strip()
-            directory = f"{lab[name].folder}/west"
-            lab[name].cli("cluster", "join", "--directory", directory, token)
-            lab[name].cli("cluster", "--cluster", "west", "start")
+            lab[name].cli("cluster", "--cluster", "west", "join", token)
         lab.until(lambda: lab.complete(EAST))
         lab.until(lambda: len(active(lab)) == 1)
-        yield lab
-        lab.close()
+        try:
+            yield lab
+        finally:
+            lab.close()
 
 
 def active(lab: ClusterLab) -> list[str]:
