@@ -130,6 +130,10 @@ class Features:
         found += [] if self.calls is None else self.calls.warnings()
         return found + ([] if self.conferences is None else self.conferences.warnings())
 
+    def short(self) -> dict[str, Any]:
+        """What ``status`` tells of those that are on."""
+        return {"hooks": self.hooks.short()} if self.hooks.targets else {}
+
     def stats(self) -> dict[str, Any]:
         """Counters of each that is on."""
         found: dict[str, Any] = {"remote": self.remote.stats}

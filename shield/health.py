@@ -79,6 +79,7 @@ class Health:
             },
             "calls": len(pipeline.tracker.dialogs),
             "allowlist": {"entries": len(pipeline.allowlist)},
+            **({} if self.features is None else self.features.short()),
             "firewall": self.firewall(now),
             "journal": self.hub.journal.stats.as_json() | {"unsaved": self.hub.unsaved},
             **self._sharing(sharing_short),

@@ -10,6 +10,7 @@ from shield.config import Settings
 from shield.control.commands import COMMANDS, Actor
 from shield.errors import InputError
 from shield.features import Features
+from shield.hooks.settings import HooksSettings, Program
 from shield.location.settings import LocationSettings
 from tests.rules.test_slow import pipeline
 
@@ -52,3 +53,14 @@ def test_every_command_of_a_feature_is_answered_switched_on_or_off() -> None:
     for name in wanted:
         with pytest.raises(InputError, match="switched off"):
             off.commands[name]({}, WHO)
+
+
+def test_status_counts_what_hooks_sent_and_failed() -> None:
+    """As soon as there is a target; without one it says nothing of hooks."""
+    hooks = HooksSettings(exec=(Program(command=("/bin/true",)),))
+    made = [
+        Features(Settings(hooks=each), "n", wall=time.time, clock=time.monotonic, pipeline=pipeline())
+        for each in (HooksSettings(), hooks)
+    ]
+    assert made[0].short() == {}
+    assert made[1].short()["hooks"]["failed"] == 0

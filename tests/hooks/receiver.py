@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +20,7 @@ class Got(NamedTuple):
 class Receiver:
     """A context manager; ``answers`` are statuses in order, then 200. ``url`` is where it listens."""
 
-    def __init__(self, *answers: int) -> None:
+    def __init__(self, *answers: int, tls: ssl.SSLContext | None = None) -> None:
         self.got: deque[Got] = deque()
         self.answers = deque(answers)
         receiver = self
@@ -39,7 +40,9 @@ class Receiver:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"http{'s' * (tls is not None)}://127.0.0.1:{self._server.server_port}/hook"
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._server.serve_forever)

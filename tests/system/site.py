@@ -87,8 +87,11 @@ class Site:
         )
         (self.folder / "shield.toml").write_text(text)
 
-    def open(self) -> None:
-        """Start Kamailio and the phones, and wait until a first call went well."""
+    def open(self, *defined: str) -> None:
+        """Start Kamailio and the phones, and wait until a first call went well.
+
+        ``defined``: words that its configuration asks for (``#!ifdef``).
+        """
         (self.folder / "kamailio").mkdir()
         listen = (f"{REGISTRAR}:5060", f"[{REGISTRAR6}]:5060")
         self._start(
@@ -96,6 +99,7 @@ class Site:
             "kamailio", "-DD", "-E", "-f", str(HERE / "kamailio.cfg"),
             *(word for where in listen for word in ("-l", f"udp:{where}", "-l", f"tcp:{where}")),
             "-Y", f"{self.folder}/kamailio", "-P", f"{self.folder}/kamailio/pid", "-m", "32", "-M", "4",
+            *(f"-A{word}" for word in defined),
         )  # fmt: skip
         server, own, other = (
             (REGISTRAR, PHONE, CALLEE) if self.version == 4 else (REGISTRAR6, PHONE6, CALLEE6)
