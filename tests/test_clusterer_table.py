@@ -1,4 +1,4 @@
-"""The table that sets the OpenSIPS clusterer beside shield: nothing missing, and what it names exists."""
+"""The OpenSIPS clusterer beside shield: nothing is missing, and what the table names exists."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ E_CLUSTERER_SHARING_TAG_CHANGED
 clusterer_reload clusterer_list clusterer_list_topology clusterer_set_status clusterer_remove_node
 cluster_send_mi cluster_broadcast_mi clusterer_list_cap clusterer_set_cap_status
 clusterer_shtag_set_active clusterer_list_shtags
-$cluster.sh_tag clusterer_nodes clusterer_nodes_up clusterer_nodes_down sharing_tags node_states cap:NAME
+$cluster.sh_tag clusterer_nodes clusterer_nodes_up clusterer_nodes_down sharing_tags node_states
+cap:NAME
 my_node_id db_mode db_url db_table db_bridge_table sharing_tag my_node_info neighbor_node_info
-ping_interval ping_timeout node_timeout seed_fallback_interval sync_timeout sync_packet_size dispatch_jobs
+ping_interval ping_timeout node_timeout seed_fallback_interval sync_timeout sync_packet_size
+dispatch_jobs
 id_col cluster_id_col node_id_col url_col state_col no_ping_retries_col priority_col sip_addr_col
 flags_col
 description_col enable_stats enable_rerouting current_id current_info neighbor_info
-""".split()
+""".split()  # noqa: SIM905 - as a page of text it can be read
 """Functions, events, management commands, variables, statistics, reports and parameters of the module,
 releases 2.4 to 4.1."""
 
