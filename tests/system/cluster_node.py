@@ -47,7 +47,7 @@ interfaces = {interfaces}
 [detect]
 rules = "{root}/rules"
 # A tool that gives itself away is banned before its address is proven; here it shall be proven first.
-disabled = ["scanner-user-agent", "sipvicious"]
+disabled = ["scanner-user-agent", "sipvicious", "disguised-tool"]
 [allowlist]
 entries = ["{carrier}"]
 [firewall]
