@@ -12,16 +12,18 @@ n1 and n2 enforce with nftables; n3 decides and only says what it would do; n4 a
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from shield.errors import ShieldError
 from tests.netlab import Lab
 from tests.system.cluster_faults import Faults
-from tests.system.cluster_node import ATTACKER, ATTACKS, CARRIER, PARTS, SINK, Node
+from tests.system.cluster_node import ATTACKER, ATTACKS, CARRIER, PARTS, ROOT, SINK, Node
 
 SETTLE = 25.0
 """Seconds that a step may take that has no limit of its own: a node that was restarted too often for the
@@ -111,6 +113,22 @@ class ClusterLab:
         self.nodes["n1"].call("unban", all=True)
         self.until(lambda: not any(node.rows() for node in self))
         self.converge()
+
+    @contextmanager
+    def proxy(self, name: str, folder: Path) -> Iterator[None]:
+        """Run Kamailio on a node's host, with the accounts of ``kamailio.cfg``."""
+        node = self.nodes[name]
+        program = node.host.popen(
+            "kamailio", "-DD", "-E", "-f", str(ROOT / "tests" / "system" / "kamailio.cfg"),
+            "-l", f"udp:{node.address}:5060", "-Y", str(folder), "-P", f"{folder}/pid", "-m", "32",
+            "-M", "4", start_new_session=True,
+        )  # fmt: skip
+        try:
+            self.until(lambda: ":5060" in node.host.run("ss", "-Hlun").stdout, 10)
+            yield
+        finally:
+            os.killpg(program.pid, signal.SIGKILL)  # asked kindly right after its start it may hang
+            program.wait(5)
 
     def close(self) -> None:
         """Close the connections to the daemons; the programs end with the ``Lab``."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import sys
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import pytest
 
 from tests.requires import need
 from tests.system.cluster_lab import ClusterLab
-from tests.system.cluster_node import ATTACKER, ATTACKS, CAPTURES, ROOT
+from tests.system.cluster_node import ATTACKER, ATTACKS, CAPTURES
 
 ENFORCING = ("n1", "n2")
 
@@ -136,15 +134,8 @@ def test_real_attack(cluster: ClusterLab, tmp_path: Path) -> None:
     tool = Path(sys.executable).parent / "sipvicious_svcrack"
     need("kamailio", str(tool))
     own = cluster["n1"].address
-    proxy = cluster["n1"].host.popen(
-        "kamailio", "-DD", "-E", "-f", str(ROOT / "tests" / "system" / "kamailio.cfg"),
-        "-l", f"udp:{own}:5060", "-Y", str(tmp_path), "-P", f"{tmp_path}/pid", "-m", "32", "-M", "4",
-        start_new_session=True,
-    )  # fmt: skip
-    try:
+    with cluster.proxy("n1", tmp_path):
         assert cluster.arriving("n2", ATTACKER) == 3
-        sockets = cluster["n1"].host
-        cluster.until(lambda: ":5060" in sockets.run("ss", "-Hlun").stdout, 10)
         attack = cluster.attacker.popen(str(tool), "-u1001", "-r1-3000", own, cwd=tmp_path)
         took = cluster.spread(ATTACKER)
         print(f"svcrack is banned by all five {took:.2f} s after its start")
@@ -156,7 +147,4 @@ def test_real_attack(cluster: ClusterLab, tmp_path: Path) -> None:
             assert cluster.arriving(name, ATTACKER) == 0
         attack.terminate()
         attack.wait(5)
-    finally:
-        os.killpg(proxy.pid, signal.SIGKILL)  # asked kindly right after its start it may hang
-        proxy.wait(5)
     cluster.converge()
