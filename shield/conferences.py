@@ -58,10 +58,7 @@ class Conferences:
 
     def join(self, cluster: Cluster, now: float) -> None:
         """Take part in a cluster."""
-        replica, secret = self.directory.replica, cluster.core.identity.secret(CAPABILITY.encode())
-        if not replica.records.sealed_with(secret):
-            replica.records.reseal(secret, now, self._wall())
-        replica.connect(cluster.add(replica), now)
+        self.directory.replica.join(cluster, now)
         self._cluster = cluster
 
     def part(self) -> None:

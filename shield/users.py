@@ -38,7 +38,7 @@ class Users:
         replica = Replica(CAPABILITY, node, token_bytes(32), wall=wall, limits=location_limits(settings))
         self.directory = UserDirectory(settings, replica, node)
         self._cluster: Cluster | None = None
-        self._now, self._wall = clock, wall
+        self._now = clock
         self.observe = self.directory.observe
         self.commands: dict[str, Callable[[Arguments, Actor], Any]] = {
             "whereis": self._whereis,
@@ -49,10 +49,7 @@ class Users:
 
     def join(self, cluster: Cluster, now: float) -> None:
         """Take part in a cluster."""
-        replica, secret = self.directory.replica, cluster.core.identity.secret(CAPABILITY.encode())
-        if not replica.records.sealed_with(secret):
-            replica.records.reseal(secret, now, self._wall())
-        replica.connect(cluster.add(replica), now)
+        self.directory.replica.join(cluster, now)
         self._cluster = cluster
 
     def part(self) -> None:

@@ -14,7 +14,7 @@ __all__ = ["app"]
 LONGEST = 600.0
 """Seconds that a target may take, by its own ``timeout``."""
 
-app = commands("Web servers and programs that are told what happens ([hooks] in the configuration).")
+app = commands("Web servers and programs that are told what happens: test them.")
 
 
 @app.callback()

@@ -2,7 +2,7 @@
 
     users = Replica("location", node, secret, wall=time.time)
     users.on_change = lambda key, entry, before, now: ...
-    users.connect(cluster.add(users), now)
+    users.join(cluster, now)
     users.put(b"alice@example.com", value, 3600.0, now)
 
 Alone it works as well: what is written then is told when a cluster is there.
@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from shield.cluster.capability import Incoming, Outlet
+from shield.cluster.cluster import Cluster
 from shield.cluster.entry import Applied, Entry, Limits
 from shield.cluster.member import Member
 from shield.cluster.messages import Kind
@@ -55,6 +56,13 @@ class Replica:
         self.on_member: Callable[[Member, float], None] = lambda _member, _now: None
         self._wall = wall
         self._waiting: dict[bytes, None] = {}
+
+    def join(self, cluster: Cluster, now: float) -> None:
+        """Take part in a cluster under the identity of this node."""
+        secret = cluster.core.identity.secret(self.name.encode())
+        if not self.records.sealed_with(secret):
+            self.records.reseal(secret, now, self._wall())
+        self.connect(cluster.add(self), now)
 
     def connect(self, outlet: Outlet, now: float) -> None:  # noqa: ARG002
         """Take part in a cluster."""
