@@ -14,8 +14,9 @@ from shield.blocklist.allowlist import Allowlist
 from shield.blocklist.aside import Aside, Why
 from shield.blocklist.blocklist import Blocklist
 from shield.blocklist.budget import Budget
-from shield.blocklist.decision import Change
-from shield.blocklist.policy import Policy
+from shield.blocklist.decision import BAN as BANNED
+from shield.blocklist.decision import BY_HAND, LIMIT, Change, Decision
+from shield.blocklist.policy import LIMITED, Policy
 from shield.blocklist.protected import Protected
 from shield.blocklist.shared_record import (
     BAN,
@@ -64,6 +65,7 @@ class Admission:
         self._settings = settings
         self._records = records
         self._node = records.node
+        self._good = good
         self._blocklist = blocklist
         self._allowlist = allowlist
         self._protected = Protected(settings, allowlist, servers)
@@ -253,6 +255,7 @@ class Admission:
             why = self._protected.refuses(network) if proven else Why.UNPROVEN
             if why is None and not (free or self._pays(origin, source, network, now)):
                 why = Why.HELD
+            decision = self._as_here(decision, now)
         if why is None:
             try:
                 made = self._blocklist.assign(decision, now)
@@ -267,6 +270,26 @@ class Admission:
             self._aside.put(key, source if origin == self._node else origin, why)
         elif self._aside.marks:
             self._aside.pop(key)
+
+    def _as_here(self, decision: Decision, now: float) -> Decision:
+        """What a detected ban of another node means here: a limit of an address that is trusted.
+
+        An office is good at the node where its phones are, and unknown to the one that finds the guesser
+        behind its NAT. What an operator bans by hand, and what this node has banned itself, stays a ban.
+        """
+        network = decision.network
+        if (
+            decision.type != BANNED
+            or decision.proof is not Proof.PROVEN
+            or not network.is_host
+            or decision.scenario in BY_HAND
+            or self._good(network.address) is not Why.TRUSTED
+        ):
+            return decision
+        known = self._blocklist.get(network, now)
+        if known is not None and known.type == BANNED and known.proof is Proof.PROVEN:
+            return decision
+        return decision._replace(type=LIMIT, reason=decision.reason + LIMITED)
 
     def _pays(self, origin: str, source: str, network: Network, now: float) -> bool:
         """Whether the budget allows it: of a carried ban that of its source and that of the bridge."""

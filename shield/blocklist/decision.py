@@ -10,12 +10,15 @@ from shield.errors import InputError
 from shield.net import Network, Port
 
 __all__ = [
-    "BAN", "DECISION_KEYS", "EARNED", "LIMIT", "MAX_PORTS", "Change", "ChangeKind", "Decision",
-    "read_ports",
+    "BAN", "BY_HAND", "DECISION_KEYS", "EARNED", "LIMIT", "MAX_PORTS", "Change", "ChangeKind",
+    "Decision", "read_ports",
 ]  # fmt: skip
 
 BAN, LIMIT = "ban", "limit"
 """Types of decisions. A limit is for a single address that is trusted, or when an operator wants it."""
+
+BY_HAND = ("manual", "import")
+"""Scenarios of what an operator decided."""
 
 EARNED = "the address has earned trust"
 """Reason for which an unproven ban is lifted; in a cluster the other nodes judge for themselves."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shield.blocklist.aside import Why
-from shield.blocklist.decision import Decision
+from shield.blocklist.decision import BY_HAND, Decision
 from shield.blocklist.owners import LOCAL_ORIGINS
 from shield.detect.alert import Proof
 
@@ -42,7 +42,7 @@ REASONS = {
 
 def grounds(decision: Decision, alerts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Explain one decision by the newest of ``alerts`` that is of its scenario."""
-    by_hand = decision.origin in LOCAL_ORIGINS or decision.scenario in ("manual", "import")
+    by_hand = decision.origin in LOCAL_ORIGINS or decision.scenario in BY_HAND
     fitting = [one for one in alerts if one.get("scenario") == decision.scenario]
     alert = max(fitting, key=lambda one: one.get("time") or 0.0, default=None)
     proven = decision.proof is Proof.PROVEN

@@ -27,7 +27,7 @@ from shield.detect.sources import ENOUGH
 from shield.net import Network
 from shield.sip.recent import RecentMap
 
-__all__ = ["Policy", "Ruling"]
+__all__ = ["LIMITED", "Policy", "Ruling"]
 
 MAX_HELD = 10_000
 """Alerts waiting for their hold time; beyond, an alert is judged at once."""

@@ -37,6 +37,40 @@ def test_a_ban_on_one_node_is_a_ban_on_all() -> None:
     assert (found.time, found.duration, found.id) == (WALL + 100, 600, "a-1")
 
 
+def test_a_ban_of_another_node_is_a_limit_where_the_address_is_trusted() -> None:
+    """The phones of an office go on where they are known; the others ban, and an unban ends both."""
+    lab = Lab("a", "b", "c", "d")
+    lab["b"].good[pack(ATTACKER)] = Why.TRUSTED
+    lab["c"].good[pack(ATTACKER)] = Why.RINGING
+    lab["a"].ban(ATTACKER)
+    lab.deliver()
+    assert {name: node.get(ATTACKER).type for name, node in lab.nodes.items()} == {
+        "a": "ban", "b": "limit", "c": "ban", "d": "ban",
+    }  # fmt: skip
+    found = lab["b"].get(ATTACKER)
+    assert (found.origin, found.proof, found.until) == ("a", Proof.PROVEN, lab["a"].get(ATTACKER).until)
+    assert found.reason.endswith("good users are there too")
+    lab["d"].unban(ATTACKER)
+    lab.deliver()
+    assert lab.agree() == {}
+
+
+def test_trust_softens_neither_what_an_operator_bans_nor_what_the_node_found_itself() -> None:
+    """Who went on until his credit was used up stays banned when another node says so too."""
+    lab = Lab("a", "b")
+    lab["b"].good[pack(ATTACKER)] = Why.TRUSTED
+    lab["a"].ban(ATTACKER, scenario="manual", origin="cli")
+    lab.deliver()
+    assert lab["b"].get(ATTACKER).type == "ban"
+    lab["a"].unban(ATTACKER)
+    lab.deliver()
+    lab["b"].ban(ATTACKER)
+    lab.deliver()
+    lab["a"].ban(ATTACKER, 900.0)
+    lab.deliver()
+    assert [node.get(ATTACKER).type for node in lab.nodes.values()] == ["ban", "ban"]
+
+
 def test_a_limit_on_one_node_is_a_limit_on_all() -> None:
     """With its ports; a ban that follows takes its place everywhere, and so does an unban."""
     lab = Lab("a", "b", "c")

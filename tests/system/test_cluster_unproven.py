@@ -12,7 +12,7 @@ from tests.builders import challenge, credentials, request, response
 from tests.capture.wire import ether, ip4, pcap, udp
 from tests.requires import need
 from tests.system.cluster_lab import ClusterLab
-from tests.system.cluster_node import ATTACKER
+from tests.system.cluster_node import ATTACKER, ATTACKS
 
 SVWAR = Path(sys.executable).parent / "sipvicious_svwar"
 
@@ -61,6 +61,23 @@ def test_one_node_is_scanned_and_all_drop_the_scanner(cluster: ClusterLab, tmp_p
     cluster["n5"].cli("unban", ATTACKER)
     cluster.gone(ATTACKER, wait=5)
     assert cluster.arriving("n2", ATTACKER) == 3
+
+
+@pytest.mark.system
+def test_a_proven_ban_is_a_limit_where_the_address_is_known_as_good(
+    cluster: ClusterLab, tmp_path: Path
+) -> None:
+    """n1 proves a guesser; n2 has seen somebody log in from there: it slows him down, n1 drops all."""
+    cracker = ATTACKS["svcrack038_success"]
+    cluster["n2"].call("inject", path=login(tmp_path / "login.pcap", cracker, "192.0.2.2"))
+    assert cluster["n1"].see("svcrack038_success")["bans"] == 1
+    cluster.spread(cracker)
+    types = {name: node.rows()[cracker]["type"] for name, node in cluster.nodes.items()}
+    assert types == {"n1": "ban", "n2": "limit", "n3": "ban", "n4": "ban", "n5": "ban"}
+    cluster.until(lambda: cluster.arriving("n1", cracker) == 0, 5)
+    assert cluster.arriving("n2", cracker) == 3
+    cluster["n4"].cli("unban", cracker)
+    cluster.gone(cracker, wait=5)
 
 
 @pytest.mark.system
