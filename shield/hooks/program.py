@@ -73,18 +73,19 @@ class Runner:
 
 async def _talk(process: asyncio.subprocess.Process, body: bytes) -> bytes:
     """Give the program its input and read its output."""
-    assert process.stdin is not None
-    assert process.stdout is not None
+    entrance, exit_ = process.stdin, process.stdout
+    assert entrance is not None
+    assert exit_ is not None
     kept = bytearray()
 
     async def feed() -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # not everybody reads it
-            process.stdin.write(body)  # type: ignore[union-attr]
-            await process.stdin.drain()  # type: ignore[union-attr]
-        process.stdin.close()  # type: ignore[union-attr]
+            entrance.write(body)
+            await entrance.drain()
+        entrance.close()
 
     async def read() -> None:
-        while data := await process.stdout.read(MAX_OUTPUT):  # type: ignore[union-attr]
+        while data := await exit_.read(MAX_OUTPUT):
             kept.extend(data[: MAX_OUTPUT - len(kept)])
 
     await asyncio.gather(feed(), read())
