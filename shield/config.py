@@ -40,6 +40,7 @@ from shield.firewall.settings import FirewallSettings
 from shield.hooks.settings import HooksSettings
 from shield.location.settings import LocationSettings
 from shield.redirect.settings import RedirectSettings
+from shield.script_settings import ScriptSettings
 
 __all__ = ["DEFAULT_PATH", "Mode", "NodeSettings", "Settings", "files", "load"]
 
@@ -102,6 +103,7 @@ class Settings:
     location: LocationSettings = field(default_factory=LocationSettings)
     conference: ConferenceSettings = field(default_factory=ConferenceSettings)
     redirect: RedirectSettings = field(default_factory=RedirectSettings)
+    script: ScriptSettings = field(default_factory=ScriptSettings)
     cdr: CdrSettings = field(default_factory=CdrSettings)
     remote: RemoteSettings = field(default_factory=RemoteSettings)
     firewall: FirewallSettings = field(default_factory=FirewallSettings)

@@ -7,6 +7,7 @@ The seed of shield was a routing script that broadcast texts, asked nodes and co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from shield.cluster.capability import Incoming, SendResult
@@ -32,6 +33,8 @@ class Conversation:
 
     def __init__(self) -> None:
         self.watchers = Watchers()
+        self.answers: Callable[[str], str | None] = lambda _text: None
+        """Gives the reply to a request that needs nobody who listens; None when there is none."""
         self._channel = Channel(CAPABILITY)
         self._channel.on_incoming = self._incoming
         self._cluster: Cluster | None = None
@@ -82,9 +85,13 @@ class Conversation:
             raise InputError(f"no request {number} is open: replied already, or too old")
         return outlet.reply(incoming, _checked(text), now)
 
-    def _incoming(self, incoming: Incoming, _now: float) -> bool:
+    def _incoming(self, incoming: Incoming, now: float) -> bool:
         number = 0
         if incoming.kind is Kind.REQUEST:
+            reply = self.answers(incoming.body) if isinstance(incoming.body, str) else None
+            if reply is not None and self._channel.outlet is not None:
+                self._channel.outlet.reply(incoming, reply, now)
+                return True
             if not self.watchers:
                 raise RemoteError("nobody listens on this node")
             self._last += 1

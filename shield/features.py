@@ -21,6 +21,7 @@ from shield.pipeline import Follower, Pipeline
 from shield.redirect.responder import Finder, Responder
 from shield.redirect.server import RedirectServer
 from shield.remote import Remote
+from shield.script import Script
 from shield.users import Users
 
 __all__ = ["Features"]
@@ -47,6 +48,10 @@ class Features:
         self.users: Users | None = None
         if settings.location.track:
             self.users = Users(settings.location, node, wall=wall, clock=clock)
+        find = (lambda _user: "") if self.users is None else self.users.own_server
+        self.script = Script(settings.script, find)
+        if self.users is not None:
+            self.users.directory.on_move = self._moved
         self.conferences: Conferences | None = None
         if settings.conference.numbers:
             self.conferences = Conferences(
@@ -98,7 +103,20 @@ class Features:
     def attach(self, hub: Hub) -> None:
         """Let the traffic and what comes of it reach what follows them."""
         hub.pipeline.followers = self.followers
-        hub.hooked, hub.offer = self.hooks.wanted, self.hooks.offer
+        hub.hooked, hub.offer = self.hooks.wanted, self._offer
+        if self.script.settings.attackers:
+            hub.hooked |= {"alert"}
+
+    def _offer(self, event: dict[str, Any]) -> None:
+        """Hand an event of the hub to all that want it."""
+        if event["event"] in self.hooks.wanted:
+            self.hooks.offer(event)
+        if event["event"] == "alert":
+            self.script.alerted(event)
+
+    def _moved(self, aor: bytes, server: str, online: bool) -> None:
+        """Tell where a user came or went."""
+        self.script.moved(aor.rpartition(b"@")[0], server.removesuffix(":5060"), online=online)
 
     async def start(self) -> None:
         """Listen for whoever asks; raises SystemFailure when an address cannot be had."""

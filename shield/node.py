@@ -137,6 +137,7 @@ class Node:
             settings.cluster, self.hub, sharing, software(), own_addresses, _now,
             pooling=make_pooling(settings.evidence, pipeline, time.time), features=self.features.all,
         )  # fmt: skip
+        self.features.script.attach(self.clustering.conversation)
         self.sides = Sides(settings.clusters, self.clustering)
         self.health = Health(settings, self.hub, self.source, now, self.clustering, self.features)
         self.dispatcher = NodeDispatcher(

@@ -76,6 +76,12 @@ class Users:
             return None
         return Target(places[0].registration.server, places[0].registration.transport)
 
+    def own_server(self, user: bytes) -> str:
+        """Server at which this very node has registered a user; empty when it has not."""
+        places = self.directory.whereis(user, self._now())
+        own = [place for place in places if place.node == self.directory.node]
+        return own[0].registration.server.removesuffix(":5060") if own else ""
+
     # --- commands ---------------------------------------------------------------------------
 
     async def _whereis(self, arguments: Arguments, _actor: Actor) -> dict[str, Any]:

@@ -43,6 +43,7 @@ TESTED_BY = {
     "shield/hooks/settings.py": "tests/hooks/test_hooks.py",
     "shield/hooks/webhook.py": "tests/hooks/test_hooks.py",
     "shield/redirect/settings.py": "tests/redirect/test_responder.py",
+    "shield/script_settings.py": "tests/test_script.py",
     "shield/location/settings.py": "tests/location/test_directory.py",
     "shield/detect/keys.py": "tests/rules/test_docs.py",
     "shield/detect/table.py": "tests/detect/test_rule.py",

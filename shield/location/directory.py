@@ -7,7 +7,8 @@ back they are there again, unless they ended or moved meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -99,6 +100,9 @@ class UserDirectory:
         """User part to address-of-record, to several if there are several domains."""
         self._gone: dict[str, float] = {}
         """Nodes that went, and when."""
+        self.on_move: Callable[[bytes, str, bool], None] = lambda _aor, _server, _online: None
+        """Called with address-of-record, server, and whether he came, when a user of this node comes or
+        goes; not when he stays."""
         replica.on_change = self._changed
         replica.on_member = self._member
         replica.on_request = self._answer
@@ -116,12 +120,15 @@ class UserDirectory:
         if not registration.bindings:
             self._unregistered(aor, now)
             return
+        before = self.replica.records.live(aor, now)
         entry = self.replica.put(aor, pack_registration(registration), registration.left, now)
         if entry is None:
             self.stats.full += 1
             return
         self.stats.registered += 1
         self._list(aor)
+        if before is None or before.origin != self.node:
+            self.on_move(aor, registration.server, True)  # noqa: FBT003 - as its comment says
 
     def _unregistered(self, aor: bytes, now: float) -> None:
         """Take a user out, unless he is at another node by now: this may be what he left behind here."""
@@ -130,7 +137,7 @@ class UserDirectory:
             return
         self.replica.remove(aor, now)
         self.stats.unregistered += 1
-        self._unlist(aor)
+        self._left(aor, held, now)
 
     # --- questions --------------------------------------------------------------------------
 
@@ -219,14 +226,23 @@ class UserDirectory:
     # --- what others say --------------------------------------------------------------------
 
     def _changed(self, key: bytes, entry: Entry, before: Entry | None, now: float) -> None:
-        del before, now
-        if entry.value is None:
+        if entry.value is None and before is not None and before.origin == self.node:
+            self._left(key, before, now)
+        elif entry.value is None:
             self._unlist(key)
         else:
             self._list(key)
 
     def _member(self, member: Member, now: float) -> None:
         self._gone_since(member.name, now)
+
+    def _left(self, aor: bytes, held: Entry, now: float) -> None:
+        """A user of this node is not registered any more."""
+        self._unlist(aor)
+        with suppress(RemoteError):
+            # What has ended says no bindings, and still where it was.
+            server = read_registration(aor, held.value or b"", held.until - now).server
+            self.on_move(aor, server, False)  # noqa: FBT003
 
     # --- users by name ----------------------------------------------------------------------
 

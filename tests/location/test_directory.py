@@ -228,3 +228,22 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     """The key is named."""
     with pytest.raises(ConfigError, match=r"location\." + next(iter(wrong))):
         LocationSettings(**wrong)
+
+
+def test_who_comes_and_who_goes_is_told_once() -> None:
+    """Not with each refresh; unregistered, ended, or come from another node."""
+    users = Users("a", "b")
+    told: list[tuple[str, bytes, bool]] = []
+    for name, directory in users.directories.items():
+        directory.on_move = lambda aor, _server, online, name=name: told.append((name, aor, online))  # type: ignore[misc]
+    users.see("a", at(60))
+    users.see("a", at(60))
+    users.net.run(1.0)
+    users.see("b", at(10))
+    users.net.run(15.0)
+    users.see("a", at(60))
+    users.see("a", gone())
+    aor = b"100@host.example"
+    assert told == [
+        ("a", aor, True), ("b", aor, True), ("b", aor, False), ("a", aor, True), ("a", aor, False),
+    ]  # fmt: skip

@@ -36,6 +36,8 @@ def test_a_call_finds_a_user_of_another_server(proxies: Proxies) -> None:
     assert place["contacts"][0]["contact"].startswith("sip:1002@192.0.2.22:5060")
     asked = json.loads(proxies["p1"].cli("whereis", "--ask", "1002", "--output", "json").stdout)
     assert [one["node"] for one in asked["places"]] == ["p2"]
+    said = proxies["p1"].cli("cluster", "ask", "WHEREIS:1002:192.0.2.1").stdout.split()
+    assert said == ["p2", "HEREIS:1002:192.0.2.2"]
     proxies["p1"].phone("1001", "call", "1002", "0.2")
     proxies.until(lambda: 200 in proxies.results("1001", "bye"), 10)
     assert proxies.results("1002", "answered")[:1] == [200]
